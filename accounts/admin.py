@@ -1,0 +1,319 @@
+"""The admin pages of accounts: users, roles, sessions, API tokens, the audit trail.
+
+Every change goes through `accounts.services`, so it is checked and leaves its audit row.
+"""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.forms import AdminPasswordChangeForm, ReadOnlyPasswordHashField
+from django.contrib.auth.models import Group, Permission
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path
+
+from accounts import errors, services
+from accounts.capabilities import OWNER_SLUG, Capability
+from accounts.login import client_ip
+from accounts.models import ApiToken, AuditEntry, Role, Session, User
+
+
+def actor_of(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+class AddUserForm(forms.ModelForm):
+    """A new account: name, role, password."""
+
+    password = forms.CharField(widget=forms.PasswordInput, strip=False)
+
+    class Meta:
+        model = User
+        fields = ("username", "role")
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        try:
+            services.check_password_strength(password, self.instance)
+        except errors.BadRequest as error:
+            raise ValidationError(error.message) from None
+        return password
+
+
+class ChangeUserForm(forms.ModelForm):
+    """An account as an admin edits it. The password has its own page."""
+
+    password = ReadOnlyPasswordHashField(
+        help_text='Stored hashed. <a href="../password/">Set another one.</a>'
+    )
+
+    class Meta:
+        model = User
+        fields = (
+            "username",
+            "email",
+            "role",
+            "is_active",
+            "mfa_required",
+            "sfw_enforced",
+            "groups",
+            "user_permissions",
+        )
+
+
+@admin.register(User)
+class UserAdmin(admin.ModelAdmin):
+    list_display = ("username", "role", "is_active", "last_login", "date_joined")
+    list_filter = ("role", "is_active")
+    list_select_related = ("role",)
+    search_fields = ("username", "email")
+    readonly_fields = ("namespace", "last_login", "date_joined")
+    filter_horizontal = ("groups", "user_permissions")
+    actions = ("log_out_everywhere",)
+    form = ChangeUserForm
+    change_password_form = AdminPasswordChangeForm
+
+    def get_form(
+        self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        if obj is None:
+            kwargs["form"] = AddUserForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if obj is None:
+            return ((None, {"fields": ("username", "password", "role")}),)
+        return (
+            (None, {"fields": ("username", "password", "email", "role", "is_active")}),
+            ("Overrides of the role", {"fields": ("mfa_required", "sfw_enforced")}),
+            ("Teams and single capabilities", {"fields": ("groups", "user_permissions")}),
+            ("About", {"fields": ("namespace", "last_login", "date_joined")}),
+        )
+
+    def get_urls(self) -> Any:
+        view = self.admin_site.admin_view(self.password_view)
+        return [path("<id>/password/", view, name="accounts_user_password"), *super().get_urls()]
+
+    def password_view(self, request: HttpRequest, id: str) -> HttpResponse:
+        """Set a password; ends every session of that account."""
+        user = self.get_object(request, id)
+        if user is None or not self.has_change_permission(request, user):
+            raise PermissionDenied
+        form = AdminPasswordChangeForm(user, request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            services.set_password(
+                user,
+                form.cleaned_data["password1"],
+                actor=actor_of(request),
+                ip=client_ip(request),
+            )
+            self.message_user(request, "The password is set; all sessions have ended.")
+            return redirect("admin:accounts_user_change", user.pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Set the password of {user}",
+            "form": form,
+            "opts": self.opts,
+        }
+        return render(request, "admin/set_password.html", context)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "role":
+            # The owner's role stays on offer for the owner's own page only.
+            kwargs["queryset"] = Role.objects.filter(rank__lte=actor_of(request).role.rank)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            kwargs["queryset"] = Group.objects.filter(role=None)
+        if db_field.name == "user_permissions":
+            kwargs["queryset"] = capability_permissions()
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or services.may_manage(actor_of(request), obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        allowed = super().has_delete_permission(request, obj)
+        if obj is None:
+            return allowed
+        return allowed and not obj.is_owner and services.may_manage(actor_of(request), obj)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        actor, ip = actor_of(request), client_ip(request)
+        if not change:
+            created = services.create_user(
+                username=obj.username,
+                password=form.cleaned_data["password"],
+                role=obj.role_id,
+                actor=actor,
+                ip=ip,
+            )
+            obj.pk, obj._state.adding = created.pk, False
+            return
+        wanted_role, wanted_active = obj.role, obj.is_active
+        before = User.objects.select_related("role").get(pk=obj.pk)
+        obj.role, obj.is_active = before.role, before.is_active
+        super().save_model(request, obj, form, change)
+        services.set_role(obj, wanted_role, actor=actor, ip=ip)
+        services.set_active(obj, wanted_active, actor=actor, ip=ip)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        # What a service refuses is told to the person, not shown as a server error.
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except errors.GatewayError as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return redirect(request.path)
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        services.delete_user(obj, actor=actor_of(request), ip=client_ip(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            try:
+                self.delete_model(request, user)
+            except errors.GatewayError as error:
+                self.message_user(request, f"{user}: {error.message}", messages.ERROR)
+
+    @admin.action(description="Log out everywhere", permissions=["change"])
+    def log_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        ended = 0
+        for user in queryset.select_related("role"):
+            if services.may_manage(actor_of(request), user):
+                ended += services.end_sessions(user)
+                services.audit(
+                    "sessions.ended",
+                    actor=actor_of(request),
+                    subject=user,
+                    ip=client_ip(request),
+                )
+        self.message_user(request, f"Ended {ended} sessions.")
+
+
+def capability_permissions() -> QuerySet[Permission]:
+    """The Django permissions that are capabilities."""
+    return Permission.objects.filter(
+        content_type__app_label="accounts", codename__in=[str(cap) for cap in Capability]
+    )
+
+
+class PermissionsField(forms.ModelMultipleChoiceField):
+    """Capabilities and Django permissions by what they mean."""
+
+    def label_from_instance(self, obj: Permission) -> str:
+        return obj.name
+
+
+@admin.register(Role)
+class RoleAdmin(admin.ModelAdmin):
+    list_display = ("title", "slug", "rank", "is_staff", "mfa_required", "sfw_enforced")
+    filter_horizontal = ("permissions",)
+    fields = (
+        "title",
+        "slug",
+        "rank",
+        "is_staff",
+        "mfa_required",
+        "sfw_enforced",
+        "max_waiting_prompts",
+        "blocked_node_classes",
+        "permissions",
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> Any:
+        return () if obj is None else ("slug",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        # Nobody raises a role above themselves, nor strips the owner's.
+        return allowed and (
+            obj is None or (obj.slug != OWNER_SLUG and obj.rank <= actor_of(request).role.rank)
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
+        return self.has_change_permission(request, obj) and (obj is None or not obj.users.exists())
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "permissions":
+            kwargs["form_class"] = PermissionsField
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Role, form: Any, change: bool) -> None:
+        if obj.rank > actor_of(request).role.rank:
+            raise PermissionDenied
+        super().save_model(request, obj, form, change)
+        services.audit(
+            "role.changed" if change else "role.created",
+            actor=actor_of(request),
+            ip=client_ip(request),
+            role=obj.slug,
+            fields=form.changed_data,
+        )
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that are looked at, not edited."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class BelongsToUserAdmin(ReadOnlyAdmin):
+    """Rows of a user, which only who may manage that user may delete."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = super().has_delete_permission(request, obj)
+        return allowed and (obj is None or services.may_manage(actor_of(request), obj.user))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset.select_related("user__role"):
+            if services.may_manage(actor_of(request), row.user):
+                self.delete_model(request, row)
+
+
+@admin.register(Session)
+class SessionAdmin(BelongsToUserAdmin):
+    list_display = ("user", "created_at", "last_used_at", "expires_at", "revoked_at", "ip")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "ip")
+
+    def delete_model(self, request: HttpRequest, obj: Session) -> None:
+        services.end_session(obj, actor=actor_of(request), ip=client_ip(request))
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(BelongsToUserAdmin):
+    list_display = (
+        "token_hash_prefix",
+        "user",
+        "label",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+    )
+    list_select_related = ("user",)
+    search_fields = ("user__username", "label")
+    fields = ("token_hash_prefix", "user", "label", "scopes", "created_at", "expires_at")
+
+    def delete_model(self, request: HttpRequest, obj: ApiToken) -> None:
+        services.revoke_api_token(obj, actor=actor_of(request), ip=client_ip(request))
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ("at", "event", "actor_name", "subject_name", "ip", "details")
+    list_filter = ("event",)
+    search_fields = ("actor_name", "subject_name", "event", "ip")
+    date_hierarchy = "at"
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

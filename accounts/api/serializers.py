@@ -1,0 +1,51 @@
+"""What the accounts' endpoints accept; anything else is a 400 naming the field."""
+
+from rest_framework import serializers
+
+# Django hashes any length; a megabyte of password is an attack, not a password.
+MAX_PASSWORD_CHARS = 1024
+
+
+class StrictCharField(serializers.CharField):
+    """Text only: DRF would take a number or a boolean for text too."""
+
+    def to_internal_value(self, data: object) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+def password_field(required: bool = True) -> StrictCharField:
+    return StrictCharField(max_length=MAX_PASSWORD_CHARS, trim_whitespace=False, required=required)
+
+
+class LoginSerializer(serializers.Serializer):
+    username = StrictCharField(max_length=150)
+    password = password_field()
+
+
+class RegisterSerializer(LoginSerializer):
+    setup_token = StrictCharField(max_length=200)
+
+
+class TokenRequestSerializer(serializers.Serializer):
+    username = StrictCharField(max_length=150, required=False)
+    password = password_field(required=False)
+    expire_hours = serializers.FloatField(required=False, min_value=0, max_value=1e9)
+    # Named like an attribute of every serializer, hence the comment for the type checker.
+    label = StrictCharField(  # type: ignore[assignment]
+        max_length=100, required=False, allow_blank=True, default=""
+    )
+    scopes = serializers.ListField(
+        child=StrictCharField(max_length=64), required=False, allow_null=True, max_length=64
+    )
+    require_password_reauth = serializers.BooleanField(required=False, default=False)
+
+    def validate_expire_hours(self, value: float) -> float:
+        if value != value:  # NaN passes both bounds
+            raise serializers.ValidationError("Give a number of hours.")
+        return value
+
+
+class TokenPrefixSerializer(serializers.Serializer):
+    token_hash_prefix = StrictCharField(min_length=8, max_length=64)

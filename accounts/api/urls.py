@@ -1,0 +1,13 @@
+"""Addresses of the accounts' API, below /mss-login/ (and /api/mss-login/, see the entry)."""
+
+from django.urls import path
+
+from accounts.api import views
+
+urlpatterns = [
+    path("generate_token", views.GenerateTokenView.as_view()),
+    path("api/tokens", views.TokensView.as_view()),
+    path("api/me", views.MeView.as_view()),
+    path("api/is-https", views.IsHttpsView.as_view()),
+    path("<path:rest>", views.UnknownView.as_view()),
+]

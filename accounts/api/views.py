@@ -1,0 +1,179 @@
+"""Tokens and the caller's own data (API.md section 3)."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import errors, queries, services
+from accounts.api.authentication import HasIdentity, caller
+from accounts.api.serializers import TokenPrefixSerializer, TokenRequestSerializer
+from accounts.capabilities import ADMIN_RANK, Capability
+from accounts.identity import Auth, Identity
+from accounts.login import check_password, client_ip
+from accounts.models import ApiToken, User
+
+DEFAULT_TOKEN_HOURS = 720.0
+
+
+def validated(serializer_class: type[Any], data: Any) -> dict[str, Any]:
+    """The checked fields of a JSON object or form; 400 otherwise."""
+    if not hasattr(data, "keys"):
+        raise errors.BadRequest("The body must be a JSON object.")
+    serializer = serializer_class(data=data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+class GenerateTokenView(APIView):
+    """POST: exchange a password or a session for an API token, shown this once."""
+
+    permission_classes = (AllowAny,)
+
+    def post(self, request: Request) -> Response:
+        wanted = validated(TokenRequestSerializer, request.data)
+        user, held = self._who(request, wanted)
+        if Capability.HAVE_API_TOKENS not in held:
+            raise errors.PermissionDenied(permission=str(Capability.HAVE_API_TOKENS))
+        hours = _granted_hours(wanted.get("expire_hours", DEFAULT_TOKEN_HOURS), held)
+        scopes = _granted_scopes(wanted.get("scopes"), held)
+        expires_at = None if hours is None else timezone.now() + timedelta(hours=hours)
+        row, token = services.create_api_token(
+            user,
+            label=wanted["label"],
+            scopes=scopes,
+            expires_at=expires_at,
+            actor=user,
+            ip=client_ip(request),
+        )
+        return Response(
+            {
+                "message": "Keep this token; it is shown only now.",
+                "token": token,
+                "jwt_token": token,
+                "expires_in_hours": hours,
+                **token_json(row),
+            }
+        )
+
+    def _who(self, request: Request, wanted: dict[str, Any]) -> tuple[User, frozenset[Capability]]:
+        if "username" in wanted or "password" in wanted:
+            for field in ("username", "password"):
+                if field not in wanted:
+                    raise errors.BadRequest(f"{field} is missing.", field=field)
+            user = check_password(request, wanted["username"], wanted["password"])
+            return user, services.capabilities_of(user)
+        if not isinstance(request.auth, Identity):
+            raise errors.AuthRequired("Send user name and password, or a session.")
+        user, identity = caller(request)
+        if identity.auth is Auth.API_TOKEN:
+            raise errors.PermissionDenied("An API token cannot create another. Log in instead.")
+        if wanted["require_password_reauth"]:
+            raise errors.AuthRequired("Send user name and password.")
+        return user, identity.capabilities
+
+
+def _granted_hours(hours: float, held: frozenset[Capability]) -> float | None:
+    """0 is never (None), with its capability; anything else lies in 1…maximum."""
+    if hours == 0:
+        if Capability.HAVE_NON_EXPIRING_JWT not in held:
+            raise errors.PermissionDenied(permission=str(Capability.HAVE_NON_EXPIRING_JWT))
+        return None
+    return min(max(hours, 1.0), settings.MSS_MAX_TOKEN_HOURS)
+
+
+def _granted_scopes(scopes: list[str] | None, held: frozenset[Capability]) -> list[str] | None:
+    if scopes is None:
+        return None
+    for scope in scopes:
+        if scope not in held:
+            raise errors.BadRequest(
+                f"You do not hold “{scope}”, so a token cannot either.",
+                code="INVALID_SCOPE",
+                field="scopes",
+            )
+    return sorted(set(scopes))
+
+
+def token_json(row: ApiToken) -> dict[str, Any]:
+    """An API token as the API lists it; never the token."""
+    return {
+        "token_hash_prefix": row.token_hash_prefix,
+        "label": row.label,
+        "scopes": row.scopes,
+        "created_at": row.created_at,
+        "last_used_at": row.last_used_at,
+        "expires_at": row.expires_at,
+    }
+
+
+class TokensView(APIView):
+    """GET lists the caller's own API tokens, DELETE revokes one of them."""
+
+    permission_classes = (HasIdentity,)
+
+    def get(self, request: Request) -> Response:
+        user, _ = caller(request)
+        return Response({"tokens": [token_json(row) for row in queries.live_api_tokens(user.pk)]})
+
+    def delete(self, request: Request) -> Response:
+        user, _ = caller(request)
+        data = request.data or request.query_params
+        prefix = validated(TokenPrefixSerializer, data)["token_hash_prefix"]
+        rows = queries.api_tokens_by_prefix(user.pk, prefix)
+        if not rows:
+            raise errors.NotFound("You have no such token.")
+        if len(rows) > 1:
+            raise errors.BadRequest(
+                "Several of your tokens begin like that.", field="token_hash_prefix"
+            )
+        services.revoke_api_token(rows[0], actor=user, ip=client_ip(request))
+        return Response({"message": "The token is revoked."})
+
+
+class MeView(APIView):
+    """GET: who the caller is and what they may do."""
+
+    permission_classes = (HasIdentity,)
+
+    def get(self, request: Request) -> Response:
+        user, identity = caller(request)
+        return Response(
+            {
+                "username": identity.username,
+                "role": identity.role,
+                "groups": queries.team_names(user.pk),
+                "is_admin": user.is_staff and identity.rank >= ADMIN_RANK,
+                "mfa_enabled": False,
+                "sfw_enforced": identity.sfw_enforced,
+                "permissions": {str(cap): identity.can(cap) for cap in Capability},
+                "auth": str(identity.auth),
+                "scopes": None if identity.scopes is None else list(identity.scopes),
+                "quotas": {"max_waiting_prompts": user.role.max_waiting_prompts},
+            }
+        )
+
+
+class IsHttpsView(APIView):
+    """GET: whether this request came over HTTPS, as the gateway sees it."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def get(self, request: Request) -> Response:
+        return Response({"is_https": request.is_secure()})
+
+
+class UnknownView(APIView):
+    """Any other address below /mss-login: 404 as JSON."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise errors.NotFound

@@ -1,0 +1,13 @@
+"""Django's entry for the accounts app."""
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    default_auto_field = "django.db.models.BigAutoField"
+    name = "accounts"
+
+    def ready(self) -> None:
+        from accounts import authentication
+
+        authentication.connect_signals()

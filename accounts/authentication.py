@@ -1,0 +1,248 @@
+"""From a token to an Identity: verification, the cache before it, its invalidation.
+
+`identify` serves every entry: the gateway's two lanes, the socket, the API views and the
+admin. On a cache miss the database is asked once, by one statement.
+"""
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db import connection, transaction
+from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.utils import timezone
+
+from accounts import errors, tokens
+from accounts.capabilities import Capability
+from accounts.credentials import Credential, Place
+from accounts.dbthread import in_db_thread
+from accounts.identity import Auth, Identity
+from accounts.identity_cache import IdentityCache
+from accounts.models import ApiToken, Role, Session, User
+
+logger = logging.getLogger(__name__)
+
+INVALIDATION_GROUP: Final = "accounts.identities"
+LAST_USED_STEP: Final = timedelta(minutes=1)
+_AGGREGATE: Final = {"sqlite": "group_concat", "postgresql": "string_agg"}
+_CAPABILITIES: Final = {str(capability): capability for capability in Capability}
+
+cache = IdentityCache()
+
+
+async def identify(credential: Credential | None) -> Identity:
+    """Who sent this token.
+
+    Raises:
+        AuthRequired, TokenInvalid, TokenExpired, TokenRevoked (also for a disabled user)
+    """
+    if credential is None:
+        raise errors.AuthRequired
+    digest = sha256(credential.token.encode()).digest()
+    found = cache.get(digest)
+    if found is None:
+        found = await in_db_thread(_ask_database, credential.token, digest)
+    return _checked(found, credential)
+
+
+def identify_sync(credential: Credential | None) -> Identity:
+    """As `identify`, for code that is not async."""
+    if credential is None:
+        raise errors.AuthRequired
+    digest = sha256(credential.token.encode()).digest()
+    return _checked(cache.get(digest) or _ask_database(credential.token, digest), credential)
+
+
+def _checked(found: Identity | errors.GatewayError, credential: Credential) -> Identity:
+    if isinstance(found, errors.GatewayError):
+        # A fresh exception: a cached one would collect tracebacks of every request.
+        raise type(found)()
+    if found.expires_at is not None and found.expires_at <= datetime.now(UTC).timestamp():
+        raise errors.TokenExpired
+    if credential.place is Place.BASIC and found.auth is not Auth.API_TOKEN:
+        raise errors.TokenInvalid("With Basic authentication the password must be an API token.")
+    return found
+
+
+def _ask_database(token: str, digest: bytes) -> Identity | errors.GatewayError:
+    generation = cache.generation
+    result: Identity | errors.GatewayError
+    try:
+        result = _api_token_identity(token) if tokens.is_api_token(token) else _session(token)
+    except errors.Unauthenticated as refusal:
+        result = refusal
+    cache.put(digest, result, generation=generation)
+    return result
+
+
+# One statement: the proof's row, its user, the role, and all capabilities as one text.
+_SELECT: Final = """
+SELECT u.id, u.username, u.namespace, u.is_active, r.slug, r.rank,
+       COALESCE(u.sfw_enforced, r.sfw_enforced), COALESCE(u.mfa_required, r.mfa_required),
+       r.blocked_node_classes, proof.expires_at, proof.last_used_at,
+       (SELECT {aggregate}(p.codename, ',') FROM auth_permission p WHERE p.id IN (
+            SELECT gp.permission_id FROM auth_group_permissions gp
+             WHERE gp.group_id = r.group_ptr_id
+            UNION SELECT up.permission_id FROM accounts_user_user_permissions up
+             WHERE up.user_id = u.id)),
+       {extra}
+  FROM {table} proof
+  JOIN accounts_user u ON u.id = proof.user_id
+  JOIN accounts_role r ON r.slug = u.role_id
+ WHERE proof.{key} = %s
+"""
+
+
+def _row(table: str, key: str, extra: str, value: Any) -> tuple[Any, ...] | None:
+    sql = _SELECT.format(aggregate=_AGGREGATE[connection.vendor], table=table, key=key, extra=extra)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [value])
+        row: tuple[Any, ...] | None = cursor.fetchone()
+    return row
+
+
+def _session(token: str) -> Identity:
+    jti = tokens.read_session_jwt(token)
+    value = Session._meta.pk.get_db_prep_value(jti, connection)
+    row = _row("accounts_session", "jti", "proof.revoked_at", value)
+    if row is None or row[12] is not None:
+        raise errors.TokenRevoked
+    identity = _identity(row, Auth.SESSION, jti=jti.hex, scopes=None, token_id=None)
+    _touch(Session, jti, row[10])
+    return identity
+
+
+def _api_token_identity(token: str) -> Identity:
+    row = _row(
+        "accounts_apitoken", "token_hash", "proof.id, proof.scopes", tokens.token_hash(token)
+    )
+    if row is None:
+        raise errors.TokenInvalid
+    identity = _identity(row, Auth.API_TOKEN, jti=None, scopes=_loaded(row[13]), token_id=row[12])
+    _touch(ApiToken, row[12], row[10])
+    return identity
+
+
+def _identity(
+    row: tuple[Any, ...],
+    auth: Auth,
+    *,
+    jti: str | None,
+    scopes: list[str] | None,
+    token_id: int | None,
+) -> Identity:
+    if not row[3]:
+        raise errors.TokenRevoked
+    expires_at = _utc(row[9])
+    if expires_at is not None and expires_at <= timezone.now():
+        raise errors.TokenExpired
+    held = {_CAPABILITIES[name] for name in (row[11] or "").split(",") if name in _CAPABILITIES}
+    if scopes is not None:
+        held &= {_CAPABILITIES[name] for name in scopes if name in _CAPABILITIES}
+    return Identity(
+        user_id=row[0],
+        username=row[1],
+        namespace=row[2],
+        role=row[4],
+        rank=row[5],
+        capabilities=frozenset(held),
+        auth=auth,
+        scopes=None if scopes is None else tuple(scopes),
+        jti=jti,
+        token_id=token_id,
+        expires_at=None if expires_at is None else expires_at.timestamp(),
+        sfw_enforced=bool(row[6]),
+        mfa_required=bool(row[7]),
+        blocked_node_classes=frozenset(_loaded(row[8]) or ()),
+    )
+
+
+def _loaded(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    """SQLite hands out naive times; they are stored in UTC."""
+    if value is None or value.tzinfo is not None:
+        return value
+    return value.replace(tzinfo=UTC)
+
+
+def _touch(model: type[Session] | type[ApiToken], pk: Any, last_used: datetime | None) -> None:
+    now = timezone.now()
+    known = _utc(last_used)
+    if known is None or now - known >= LAST_USED_STEP:
+        model._default_manager.filter(pk=pk).update(last_used_at=now)
+
+
+# --- invalidation -------------------------------------------------------------------------
+
+
+def forget_user(user_id: int) -> None:
+    """Once the transaction is in, no process answers for this user from memory."""
+    transaction.on_commit(lambda: _forget_now(user_id))
+
+
+def forget_everyone() -> None:
+    """As `forget_user`, for a change that concerns a whole role."""
+    transaction.on_commit(lambda: _forget_now(None))
+
+
+def _forget_now(user_id: int | None) -> None:
+    apply_invalidation(user_id)
+    layer = get_channel_layer()
+    if layer is None or not settings.MSS_CROSS_PROCESS:
+        return
+    message = {"type": "identities.changed", "user_id": user_id}
+    try:
+        async_to_sync(layer.group_send)(INVALIDATION_GROUP, message)
+    except (OSError, RuntimeError) as error:
+        # Other processes then learn it when their entries run out, within 5 s.
+        logger.warning("could not announce a change of identity: %s", error)
+
+
+def apply_invalidation(user_id: int | None) -> None:
+    """Drop what this process remembers; also called for other processes' announcements."""
+    if user_id is None:
+        cache.drop_all()
+    else:
+        cache.drop_user(user_id)
+
+
+async def listen_for_invalidations() -> None:
+    """Follow other processes' announcements for ever. Start one such task per web process."""
+    layer = get_channel_layer()
+    if layer is None or not settings.MSS_CROSS_PROCESS:
+        return
+    name = await layer.new_channel()
+    await layer.group_add(INVALIDATION_GROUP, name)
+    while True:
+        message = await layer.receive(name)
+        apply_invalidation(message.get("user_id"))
+
+
+def connect_signals() -> None:
+    """Watch the rows an Identity is made of, so that the admin and the shell count as well."""
+
+    def user_changed(sender: Any, instance: User, **kwargs: Any) -> None:
+        forget_user(instance.pk)
+
+    def proof_changed(sender: Any, instance: Session | ApiToken, **kwargs: Any) -> None:
+        forget_user(instance.user_id)
+
+    def role_changed(sender: Any, **kwargs: Any) -> None:
+        forget_everyone()
+
+    for signal in (post_save, post_delete):
+        signal.connect(user_changed, sender=User, weak=False)
+        signal.connect(proof_changed, sender=Session, weak=False)
+        signal.connect(proof_changed, sender=ApiToken, weak=False)
+        signal.connect(role_changed, sender=Role, weak=False)
+    m2m_changed.connect(role_changed, sender=Group.permissions.through, weak=False)
+    m2m_changed.connect(role_changed, sender=User.user_permissions.through, weak=False)

@@ -1,0 +1,168 @@
+"""Every refusal the gateway can answer with: code, status, sentence, extra fields.
+
+    GatewayError
+    ├─ 400 BadRequest BAD_REQUEST ── BadPath BAD_PATH · InvalidJson INVALID_JSON
+    ├─ 401 AuthRequired AUTH_REQUIRED · TokenInvalid · TokenExpired · TokenRevoked
+    │      InvalidCredentials INVALID_CREDENTIALS
+    ├─ 403 PermissionDenied · CrossOrigin · ModelNotAllowed · FileNotAllowed · NodeNotAllowed
+    ├─ 404 NotFound          405 MethodNotAllowed      409 Conflict (code varies)
+    ├─ 413 TooLarge          429 Throttled, QuotaExceeded
+    └─ 502 UpstreamUnreachable   504 UpstreamTimeout   500 InternalError
+
+The wire form is `{"error": sentence, "code": code, …fields}` (API.md section 1).
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """A refusal with a stable code. Subclasses fix code, status and a default sentence."""
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    status: ClassVar[int] = 500
+    sentence: ClassVar[str] = "Something went wrong on the server. Try again later."
+
+    def __init__(
+        self,
+        sentence: str | None = None,
+        *,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **fields: Any,
+    ) -> None:
+        self.message = sentence or self.sentence
+        self.wire_code = code or self.code
+        self.headers: dict[str, str] = dict(headers or {})
+        self.fields = fields
+        super().__init__(self.message)
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object sent to the client."""
+        return {"error": self.message, "code": self.wire_code, **self.fields}
+
+
+class InternalError(GatewayError):
+    """An exception nobody expected; the client learns nothing about it."""
+
+
+class BadRequest(GatewayError):
+    code = "BAD_REQUEST"
+    status = 400
+    sentence = "The request is not understood."
+
+
+class BadPath(BadRequest):
+    code = "BAD_PATH"
+    sentence = "The address is not valid."
+
+
+class InvalidJson(BadRequest):
+    code = "INVALID_JSON"
+    sentence = "The body is not valid JSON."
+
+
+class Unauthenticated(GatewayError):
+    """401: the client must log in (again)."""
+
+    status = 401
+
+    def __init__(self, sentence: str | None = None, **fields: Any) -> None:
+        super().__init__(sentence, headers={"WWW-Authenticate": "Bearer"}, **fields)
+
+
+class AuthRequired(Unauthenticated):
+    code = "AUTH_REQUIRED"
+    sentence = "Log in, or send a token."
+
+
+class TokenInvalid(Unauthenticated):
+    code = "TOKEN_INVALID"
+    sentence = "The token is not valid. Log in again."
+
+
+class TokenExpired(Unauthenticated):
+    code = "TOKEN_EXPIRED"
+    sentence = "The token has expired. Log in again."
+
+
+class TokenRevoked(Unauthenticated):
+    code = "TOKEN_REVOKED"
+    sentence = "The token was revoked. Log in again."
+
+
+class InvalidCredentials(Unauthenticated):
+    code = "INVALID_CREDENTIALS"
+    sentence = "User name or password is wrong."
+
+
+class PermissionDenied(GatewayError):
+    code = "PERMISSION_DENIED"
+    status = 403
+    sentence = "Your role does not allow this."
+
+
+class CrossOrigin(GatewayError):
+    code = "CROSS_ORIGIN"
+    status = 403
+    sentence = "This request came from another site's page and was refused."
+
+
+class ModelNotAllowed(GatewayError):
+    code = "MODEL_NOT_ALLOWED"
+    status = 403
+    sentence = "The prompt uses a model that you were not given."
+
+
+class FileNotAllowed(GatewayError):
+    code = "FILE_NOT_ALLOWED"
+    status = 403
+    sentence = "The prompt names a file that is not yours."
+
+
+class NodeNotAllowed(GatewayError):
+    code = "NODE_NOT_ALLOWED"
+    status = 403
+    sentence = "The prompt uses a node that your role does not allow."
+
+
+class NotFound(GatewayError):
+    code = "NOT_FOUND"
+    status = 404
+    sentence = "There is nothing here."
+
+
+class MethodNotAllowed(GatewayError):
+    code = "METHOD_NOT_ALLOWED"
+    status = 405
+    sentence = "This method does not work here."
+
+
+class Conflict(GatewayError):
+    code = "CONFLICT"
+    status = 409
+    sentence = "This is taken already."
+
+
+class TooLarge(GatewayError):
+    code = "TOO_LARGE"
+    status = 413
+    sentence = "The request is too large."
+
+
+class Throttled(GatewayError):
+    code = "THROTTLED"
+    status = 429
+    sentence = "Too many requests. Wait a moment."
+
+
+class UpstreamUnreachable(GatewayError):
+    code = "UPSTREAM_UNREACHABLE"
+    status = 502
+    sentence = "ComfyUI does not answer. Ask the administrator whether it runs."
+
+
+class UpstreamTimeout(GatewayError):
+    code = "UPSTREAM_TIMEOUT"
+    status = 504
+    sentence = "ComfyUI took too long to answer. Try again."

@@ -1,0 +1,47 @@
+"""Who is asking: one frozen object, made once per request and carried through."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from accounts.capabilities import Capability
+from accounts.errors import PermissionDenied
+
+
+class Auth(StrEnum):
+    """How the caller proved who they are."""
+
+    SESSION = "session"
+    API_TOKEN = "api_token"  # noqa: S105 - a kind, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The caller of a request or socket.
+
+    `capabilities` are already role ∩ token scopes. `expires_at` is in seconds since the
+    epoch (None: never). `jti` is set for a session, `token_id` for an API token.
+    """
+
+    user_id: int
+    username: str
+    namespace: str
+    role: str
+    rank: int
+    capabilities: frozenset[Capability]
+    auth: Auth
+    scopes: tuple[str, ...] | None = None
+    jti: str | None = None
+    token_id: int | None = None
+    expires_at: float | None = None
+    sfw_enforced: bool = False
+    mfa_required: bool = False
+    blocked_node_classes: frozenset[str] = frozenset()
+
+    def can(self, capability: Capability) -> bool:
+        """Whether the caller holds `capability`."""
+        return capability in self.capabilities
+
+    def require(self, capability: Capability) -> None:
+        """Raise PermissionDenied, naming the capability, unless the caller holds it."""
+        if capability not in self.capabilities:
+            raise PermissionDenied(permission=str(capability))

@@ -1,0 +1,73 @@
+"""Who is asking, for Django's pages and the admin: the cookie's session, or nobody."""
+
+from typing import Any, cast
+
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.auth.models import AnonymousUser
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, JsonResponse
+from django.utils.functional import SimpleLazyObject
+
+from accounts import errors
+from accounts.authentication import identify_sync
+from accounts.credentials import (
+    Credential,
+    Place,
+    RawHeaders,
+    check_same_origin,
+    find_credential,
+)
+from accounts.identity import Identity
+from accounts.models import User
+
+
+def raw_headers(request: HttpRequest) -> RawHeaders:
+    """The headers as the client sent them; Django's own view of them merges repeated ones."""
+    return cast("RawHeaders", cast(ASGIRequest, request).scope["headers"])
+
+
+def request_scheme(request: HttpRequest) -> str:
+    return "https" if request.is_secure() else "http"
+
+
+class SessionUserMiddleware(AuthenticationMiddleware):
+    """Sets `request.user` from the `jwt_token` cookie.
+
+    Only a cookie counts here: the admin is for browsers, and a token in a header must not
+    open it. Every unsafe request that carries the cookie must be same-origin.
+    """
+
+    def process_request(self, request: HttpRequest) -> Any:
+        try:
+            credential = find_credential(raw_headers(request))
+            if credential is not None and credential.place is Place.COOKIE:
+                check_same_origin(
+                    raw_headers(request),
+                    scheme=request_scheme(request),
+                    method=request.method or "GET",
+                )
+        except errors.CrossOrigin as refusal:
+            return JsonResponse(refusal.body(), status=refusal.status)
+        except errors.TokenInvalid:
+            credential = None
+        request.user = SimpleLazyObject(lambda: _user(request, credential))  # type: ignore[assignment]
+        return None
+
+
+def _user(request: HttpRequest, credential: Credential | None) -> User | AnonymousUser:
+    identity = cookie_identity(credential)
+    if identity is None:
+        return AnonymousUser()
+    return User.objects.select_related("role").filter(pk=identity.user_id).first() or (
+        AnonymousUser()
+    )
+
+
+def cookie_identity(credential: Credential | None) -> Identity | None:
+    """The identity behind a cookie, or None: a page shows its login form then."""
+    if credential is None or credential.place is not Place.COOKIE:
+        return None
+    try:
+        return identify_sync(credential)
+    except errors.Unauthenticated:
+        return None

@@ -1,0 +1,238 @@
+"""Users, roles, sessions and API tokens."""
+
+import secrets
+import string
+import uuid
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import (
+    AbstractBaseUser,
+    BaseUserManager,
+    Group,
+    PermissionsMixin,
+)
+from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from accounts.capabilities import ADMIN_RANK, DESCRIPTIONS, OWNER_SLUG
+
+NAMESPACE_ALPHABET = string.ascii_lowercase + string.digits
+
+
+def new_namespace() -> str:
+    """An opaque folder name; 36^10 of them, so guessing one is no way in."""
+    return "u-" + "".join(secrets.choice(NAMESPACE_ALPHABET) for _ in range(10))
+
+
+class RoleManager(models.Manager["Role"]):
+    """Roles by their slug."""
+
+    def get_by_natural_key(self, slug: str) -> "Role":
+        return self.get(slug=slug)
+
+
+class Role(Group):
+    """What a kind of user may do. Its Django permissions are the capabilities.
+
+    The slug never changes and is what users refer to, so that the database itself can hold
+    "one owner at most" as a constraint. The name is for people.
+    """
+
+    slug = models.SlugField(unique=True, max_length=50)
+    title = models.CharField(max_length=80)
+    rank = models.PositiveSmallIntegerField(
+        default=40, help_text="Nobody manages a user whose role ranks above their own."
+    )
+    is_staff = models.BooleanField("may open the admin", default=False)
+    mfa_required = models.BooleanField("requires a second factor", default=False)
+    sfw_enforced = models.BooleanField("is not shown explicit images", default=False)
+    blocked_node_classes = models.JSONField(
+        default=list, blank=True, help_text="Node classes that prompts of this role may not use."
+    )
+    max_waiting_prompts = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Most prompts waiting per user. Empty: no limit."
+    )
+
+    objects: ClassVar[RoleManager] = RoleManager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ("-rank", "slug")
+        permissions = tuple((str(cap), text) for cap, text in DESCRIPTIONS.items())
+
+    def __str__(self) -> str:
+        return self.title
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        # The Group's name is unique among roles and teams; the slug stands in for it.
+        self.name = self.slug
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        classes = self.blocked_node_classes
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            raise ValidationError({"blocked_node_classes": "Give a list of class names."})
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes users with a normalised name and a hashed password."""
+
+    def create_user(self, username: str, password: str | None, role: str = "user") -> "User":
+        user = self.model(username=self.model.normalize_username(username), role_id=role)
+        user.set_password(password)
+        user.full_clean()
+        user.save(using=self._db)
+        return user
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(username__iexact=username)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """An account. Exactly one role; any number of plain groups (teams), which carry grants only."""
+
+    username = models.CharField(
+        max_length=150,
+        unique=True,
+        validators=[UnicodeUsernameValidator()],
+        error_messages={"unique": "This user name is taken."},
+    )
+    email = models.EmailField(blank=True)
+    role = models.ForeignKey(Role, on_delete=models.PROTECT, to_field="slug", related_name="users")
+    namespace = models.CharField(
+        max_length=12,
+        unique=True,
+        default=new_namespace,
+        editable=False,
+        help_text="Folder of this user's files. Opaque, and stays when the name changes.",
+    )
+    is_active = models.BooleanField("active", default=True)
+    mfa_required = models.BooleanField("requires a second factor", null=True, blank=True)
+    sfw_enforced = models.BooleanField("is not shown explicit images", null=True, blank=True)
+    date_joined = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        ordering = ("username",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("role",), condition=Q(role=OWNER_SLUG), name="accounts_one_owner"
+            ),
+            models.UniqueConstraint(Lower("username"), name="accounts_username_any_case"),
+            # An owner who is switched off would leave nobody who could switch them on again.
+            models.CheckConstraint(
+                condition=~Q(role=OWNER_SLUG) | Q(is_active=True), name="accounts_owner_active"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.username
+
+    def clean(self) -> None:
+        self.username = self.normalize_username(self.username)
+
+    # Django's admin asks these; the role answers.
+    @property
+    def is_staff(self) -> bool:
+        return self.role.is_staff
+
+    @property
+    def is_superuser(self) -> bool:  # type: ignore[override]
+        return self.role.is_staff and self.role.rank >= ADMIN_RANK
+
+    @property
+    def is_owner(self) -> bool:
+        return self.role_id == OWNER_SLUG
+
+
+class Session(models.Model):
+    """One login. Its JWT carries the `jti`; ending the row ends the JWT."""
+
+    jti = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sessions")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+    last_used_at = models.DateTimeField(default=timezone.now)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    ip = models.GenericIPAddressField(null=True, blank=True)
+    user_agent = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return f"{self.user_id} since {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class ApiToken(models.Model):
+    """A long-lived token for apps and scripts. Only its SHA-256 is kept."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    label = models.CharField(max_length=100, blank=True)
+    scopes = models.JSONField(
+        null=True, blank=True, help_text="Capabilities it is limited to. Empty: all of the role's."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    HASH_PREFIX_CHARS: ClassVar[int] = 12
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return self.label or self.token_hash_prefix
+
+    @property
+    def token_hash_prefix(self) -> str:
+        return self.token_hash[: self.HASH_PREFIX_CHARS]
+
+    def expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+
+class SetupToken(models.Model):
+    """The hash of the one-time token for `/register`; a single row, gone once there is an owner."""
+
+    token_hash = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return "setup token"
+
+
+class AuditEntry(models.Model):
+    """What happened to whom, by whom, from where. Rows are only ever added."""
+
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    event = models.CharField(max_length=60, db_index=True)
+    # Names are kept beside the keys, so that the trail outlives the account.
+    actor = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", db_constraint=False
+    )
+    actor_name = models.CharField(max_length=150, blank=True)
+    subject = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", db_constraint=False
+    )
+    subject_name = models.CharField(max_length=150, blank=True)
+    details = models.JSONField(default=dict)
+    ip = models.GenericIPAddressField(null=True)
+
+    class Meta:
+        ordering = ("-at", "-id")
+        verbose_name = "audit entry"
+        verbose_name_plural = "audit entries"
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.event}"

@@ -1,0 +1,211 @@
+"""/login, /logout and /register: a page for people, JSON for clients, one address for both."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.permissions import AllowAny
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import errors, login, services
+from accounts.api.errors import gateway_error
+from accounts.api.serializers import LoginSerializer, RegisterSerializer
+from accounts.api.views import validated
+from accounts.authentication import identify_sync
+from accounts.credentials import (
+    Credential,
+    Place,
+    check_login_origin,
+    check_same_origin,
+    find_credential,
+)
+from accounts.identity import Identity
+from accounts.middleware import cookie_identity, raw_headers, request_scheme
+from accounts.models import Session, User
+
+
+def wants_page(request: HttpRequest) -> bool:
+    """Whether a person's browser asks, not a client (API.md section 1)."""
+    if request.headers.get("Sec-Fetch-Mode") == "navigate":
+        return True
+    accept = request.headers.get("Accept", "")
+    return "text/html" in accept and "application/json" not in accept
+
+
+class Page(APIView):
+    """An address that answers people with a template and clients with JSON."""
+
+    authentication_classes: Any = ()
+    permission_classes = (AllowAny,)
+    parser_classes = (JSONParser, FormParser, MultiPartParser)
+    renderer_classes = (JSONRenderer,)
+    template = ""
+
+    def page(self, request: Request, *, status: int = 200, **context: Any) -> HttpResponse:
+        response = render(request._request, self.template, context, status=status)
+        # Forms must come fresh: "back" after a logout shows no old page.
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def get_exception_handler(self) -> Any:
+        return self._refuse
+
+    def _refuse(self, exc: Exception, context: Any) -> HttpResponseBase:
+        refusal = gateway_error(exc)
+        request = self.request
+        if wants_page(request) and request.method == "POST" and refusal.status != 404:
+            response: HttpResponseBase = self.page(
+                request, status=refusal.status, error=refusal.message, **self.page_context(request)
+            )
+            for name, value in refusal.headers.items():
+                response[name] = value
+            return response
+        return Response(refusal.body(), status=refusal.status, headers=refusal.headers)
+
+    def page_context(self, request: Request) -> dict[str, Any]:
+        """What the template needs to show the form again after a refusal."""
+        return {}
+
+
+def finished_login(request: Request, user: User, wanted_next: object) -> HttpResponseBase:
+    """The answer to a login that is complete: the JWT, and its cookie."""
+    session, jwt = login.log_in(request._request, user)
+    target = login.next_url(request._request, wanted_next)
+    response: HttpResponseBase
+    if wants_page(request):
+        response = HttpResponseRedirect(target)
+    else:
+        response = Response(
+            {"message": "You are logged in.", "jwt_token": jwt, "redirect_url": target}
+        )
+    login.set_cookie(response, request._request, session, jwt)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _text(data: Any, *names: str) -> str:
+    """The first of these fields that is text, to show a form again."""
+    values = (data.get(name) for name in names) if hasattr(data, "get") else ()
+    return next((value for value in values if isinstance(value, str)), "")
+
+
+class LoginPage(Page):
+    """GET /login: the form. POST /login: user name and password for a session."""
+
+    template = "accounts/login.html"
+
+    def get(self, request: Request) -> HttpResponse:
+        identity = cookie_identity(_cookie(request))
+        return self.page(
+            request,
+            next=login.next_url(request._request, request.query_params.get("next")),
+            identity=identity,
+            no_owner=not services.has_owner(),
+        )
+
+    def post(self, request: Request) -> HttpResponseBase:
+        headers = raw_headers(request._request)
+        check_login_origin(headers, scheme=request_scheme(request._request))
+        if hasattr(request.data, "get") and request.data.get("guest_login"):
+            raise errors.PermissionDenied("Guest access is off.")
+        given = validated(LoginSerializer, request.data)
+        user = login.check_password(request._request, given["username"], given["password"])
+        wanted = _text(request.data, "next") or request.query_params.get("next")
+        return finished_login(request, user, wanted)
+
+    def page_context(self, request: Request) -> dict[str, Any]:
+        wanted = _text(request.data, "next")
+        return {
+            "username": _text(request.data, "username")[:150],
+            "next": login.next_url(request._request, wanted),
+        }
+
+
+class LogoutPage(Page):
+    """GET or POST /logout: ends the session behind the token, clears the cookie."""
+
+    def get(self, request: Request) -> HttpResponseBase:
+        return self.post(request)
+
+    def post(self, request: Request) -> HttpResponseBase:
+        # Without a valid token there is nothing to end, but the cookie still goes.
+        identity = _any_identity(request)
+        if identity is not None and identity.jti is not None:
+            session = Session.objects.select_related("user").filter(jti=identity.jti).first()
+            if session is not None:
+                ip = login.client_ip(request._request)
+                services.end_session(session, actor=session.user, ip=ip)
+        response: HttpResponseBase
+        if wants_page(request):
+            response = HttpResponseRedirect("/login")
+        else:
+            response = Response({"message": "You are logged out."})
+        login.clear_cookie(response)
+        return response
+
+
+class RegisterPage(Page):
+    """/register: makes the owner, with the token that the server printed; 404 afterwards."""
+
+    template = "accounts/register.html"
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if services.has_owner():
+            raise errors.NotFound
+
+    def get(self, request: Request) -> HttpResponse:
+        return self.page(request, setup_token=request.query_params.get("setup_token", ""))
+
+    def post(self, request: Request) -> HttpResponseBase:
+        headers = raw_headers(request._request)
+        check_login_origin(headers, scheme=request_scheme(request._request))
+        data = request.data
+        if hasattr(data, "items"):
+            # Clients of earlier releases send the longer names.
+            data = {name.removeprefix("new_user_"): value for name, value in data.items()}
+        given = validated(RegisterSerializer, data)
+        if not services.check_setup_token(given["setup_token"]):
+            raise errors.TokenInvalid(
+                "The setup token is wrong. The server prints the current one when it starts."
+            )
+        owner = services.create_owner(
+            username=given["username"],
+            password=given["password"],
+            ip=login.client_ip(request._request),
+        )
+        return finished_login(request, owner, None)
+
+    def page_context(self, request: Request) -> dict[str, Any]:
+        return {
+            "setup_token": _text(request.data, "setup_token"),
+            "username": _text(request.data, "username", "new_user_username"),
+        }
+
+
+def _cookie(request: Request) -> Credential | None:
+    try:
+        return find_credential(raw_headers(request._request))
+    except errors.TokenInvalid:
+        return None
+
+
+def _any_identity(request: Request) -> Identity | None:
+    credential = _cookie(request)
+    if credential is None:
+        return None
+    if credential.place is Place.COOKIE:
+        check_same_origin(
+            raw_headers(request._request),
+            scheme=request_scheme(request._request),
+            method=request.method or "GET",
+        )
+    try:
+        return identify_sync(credential)
+    except errors.Unauthenticated:
+        return None

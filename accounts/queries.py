@@ -1,0 +1,27 @@
+"""Named reads about accounts."""
+
+from django.utils import timezone
+
+from accounts.models import ApiToken, User
+
+
+def user_by_name(username: str) -> User | None:
+    """The account of that name, whatever its case."""
+    return User.objects.select_related("role").filter(username__iexact=username).first()
+
+
+def live_api_tokens(user_id: int) -> list[ApiToken]:
+    """A user's API tokens that still work, newest first."""
+    now = timezone.now()
+    return [row for row in ApiToken.objects.filter(user=user_id) if not row.expired(now)]
+
+
+def api_tokens_by_prefix(user_id: int, prefix: str) -> list[ApiToken]:
+    """A user's own tokens whose hash begins with `prefix`."""
+    return list(ApiToken.objects.filter(user=user_id, token_hash__startswith=prefix.lower()))
+
+
+def team_names(user_id: int) -> list[str]:
+    """The plain groups a user is in."""
+    user = User.objects.get(pk=user_id)
+    return sorted(user.groups.filter(role=None).values_list("name", flat=True))

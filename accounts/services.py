@@ -1,0 +1,310 @@
+"""Everything that changes an account, as verbs: one transaction, one audit row each.
+
+`actor` is who did it (None: the system or the console), `ip` from where.
+"""
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+
+from accounts import errors, tokens
+from accounts.authentication import forget_user
+from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
+from accounts.models import ApiToken, AuditEntry, Role, Session, SetupToken, User
+
+
+def audit(
+    event: str,
+    *,
+    actor: User | None = None,
+    subject: User | None = None,
+    ip: str | None = None,
+    **details: Any,
+) -> None:
+    """Add a row to the audit trail. `details` must be JSON and hold no secret."""
+    AuditEntry.objects.create(
+        event=event,
+        actor=actor,
+        actor_name=actor.username if actor else "",
+        subject=subject,
+        subject_name=subject.username if subject else "",
+        details=details,
+        ip=ip,
+    )
+
+
+# --- accounts ------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def create_user(
+    *, username: str, password: str, role: str, actor: User | None, ip: str | None = None
+) -> User:
+    """A new account.
+
+    Raises:
+        BadRequest with `field` (malformed name, weak password, unknown role)
+        Conflict USERNAME_TAKEN
+        PermissionDenied if the role ranks above the actor's, or for a second owner
+    """
+    wanted = Role.objects.filter(slug=role).first()
+    if wanted is None:
+        raise errors.BadRequest(f"There is no role “{role}”.", field="role")
+    if actor is not None:
+        _may_give(actor, wanted)
+    user = _add_user(username, password, wanted)
+    audit("user.created", actor=actor, subject=user, ip=ip, role=role)
+    return user
+
+
+@transaction.atomic
+def create_owner(*, username: str, password: str, ip: str | None = None) -> User:
+    """The first account. Ends the setup token.
+
+    Raises:
+        Conflict OWNER_EXISTS, and as `create_user`
+    """
+    if has_owner():
+        raise errors.Conflict("There is an owner already.", code="OWNER_EXISTS")
+    user = _add_user(username, password, Role.objects.get(slug=OWNER_SLUG))
+    SetupToken.objects.all().delete()
+    audit("owner.created", actor=user, subject=user, ip=ip)
+    return user
+
+
+def capabilities_of(user: User) -> frozenset[Capability]:
+    """What the account holds through its role and by itself."""
+    names = set(user.role.permissions.values_list("codename", flat=True))
+    names |= set(user.user_permissions.values_list("codename", flat=True))
+    return frozenset(cap for cap in Capability if cap in names)
+
+
+def has_owner() -> bool:
+    return User.objects.filter(role__slug=OWNER_SLUG).exists()
+
+
+def _add_user(username: str, password: str, role: Role) -> User:
+    user = User(username=User.normalize_username(username), role=role)
+    try:
+        user.clean_fields(exclude=["password"])
+    except ValidationError as error:
+        raise errors.BadRequest(_first(error), field="username") from None
+    check_password_strength(password, user)
+    user.set_password(password)
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError:
+        if role.slug == OWNER_SLUG and has_owner():
+            raise errors.Conflict("There is an owner already.", code="OWNER_EXISTS") from None
+        raise errors.Conflict(
+            "This user name is taken. Choose another.", code="USERNAME_TAKEN", field="username"
+        ) from None
+    return user
+
+
+def check_password_strength(password: str, user: User) -> None:
+    """Raise BadRequest, field `password`, unless Django's validators accept it."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise errors.BadRequest(" ".join(error.messages), field="password") from None
+
+
+def _first(error: ValidationError) -> str:
+    return str(error.messages[0])
+
+
+def _may_give(actor: User, role: Role) -> None:
+    if role.slug == OWNER_SLUG:
+        raise errors.PermissionDenied("There is one owner; ownership can only be transferred.")
+    if role.rank > actor.role.rank:
+        raise errors.PermissionDenied("This role ranks above yours.")
+
+
+def may_manage(actor: User, subject: User) -> bool:
+    """Whether `actor` may change `subject`: never somebody of a higher rank, never the owner."""
+    if actor.pk == subject.pk:
+        return True
+    return not subject.is_owner and subject.role.rank <= actor.role.rank
+
+
+def _require_manage(actor: User | None, subject: User) -> None:
+    if actor is not None and not may_manage(actor, subject):
+        raise errors.PermissionDenied("You may not change this account.")
+
+
+@transaction.atomic
+def set_role(user: User, role: Role, *, actor: User | None, ip: str | None = None) -> None:
+    """Give `user` another role. The owner keeps theirs until it is transferred."""
+    _require_manage(actor, user)
+    if user.role_id == role.slug:
+        return
+    if user.is_owner:
+        raise errors.PermissionDenied("The owner's role cannot change; transfer the ownership.")
+    if role.slug == OWNER_SLUG:
+        raise errors.PermissionDenied("There is one owner; ownership can only be transferred.")
+    if actor is not None:
+        _may_give(actor, role)
+    before = user.role_id
+    user.role = role
+    user.save(update_fields=["role"])
+    audit("user.role", actor=actor, subject=user, ip=ip, before=before, after=role.slug)
+
+
+@transaction.atomic
+def set_active(user: User, active: bool, *, actor: User | None, ip: str | None = None) -> None:
+    """Enable or disable an account. Disabling ends every session at once."""
+    _require_manage(actor, user)
+    if user.is_active == active:
+        return
+    if user.is_owner:
+        raise errors.PermissionDenied("The owner cannot be disabled.")
+    user.is_active = active
+    user.save(update_fields=["is_active"])
+    if not active:
+        end_sessions(user)
+    audit("user.enabled" if active else "user.disabled", actor=actor, subject=user, ip=ip)
+
+
+@transaction.atomic
+def set_password(user: User, password: str, *, actor: User | None, ip: str | None = None) -> None:
+    """Set a new password and end every session of the account."""
+    _require_manage(actor, user)
+    check_password_strength(password, user)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    end_sessions(user)
+    audit("user.password", actor=actor, subject=user, ip=ip)
+
+
+@transaction.atomic
+def delete_user(user: User, *, actor: User | None, ip: str | None = None) -> None:
+    """Remove an account for good. Never the owner's."""
+    _require_manage(actor, user)
+    if user.is_owner:
+        raise errors.PermissionDenied("The owner cannot be deleted; transfer the ownership first.")
+    audit("user.deleted", actor=actor, subject=user, ip=ip, role=user.role_id)
+    user.delete()
+
+
+@transaction.atomic
+def transfer_ownership(owner: User, heir: User, *, ip: str | None = None) -> None:
+    """Make `heir` the owner; the former owner becomes an admin."""
+    if not owner.is_owner or owner.pk == heir.pk:
+        raise errors.PermissionDenied("Only the owner can hand the ownership over.")
+    if not heir.is_active:
+        raise errors.BadRequest("This account is disabled.", field="username")
+    # In this order: the database allows no two owners, not even for a moment.
+    owner.role = Role.objects.get(slug=ADMIN_SLUG)
+    owner.save(update_fields=["role"])
+    heir.role = Role.objects.get(slug=OWNER_SLUG)
+    heir.save(update_fields=["role"])
+    audit("owner.transferred", actor=owner, subject=heir, ip=ip)
+
+
+# --- sessions ------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def start_session(user: User, *, ip: str | None, user_agent: str) -> tuple[Session, str]:
+    """A login that succeeded: the stored session and its JWT."""
+    session = Session.objects.create(
+        user=user,
+        expires_at=timezone.now() + timedelta(hours=settings.MSS_SESSION_HOURS),
+        ip=ip,
+        user_agent=user_agent[:300],
+    )
+    user.last_login = session.created_at
+    user.save(update_fields=["last_login"])
+    audit("login", actor=user, subject=user, ip=ip, jti=session.jti.hex)
+    return session, tokens.session_jwt(session)
+
+
+@transaction.atomic
+def end_session(session: Session, *, actor: User | None, ip: str | None = None) -> None:
+    """Revoke one session; its JWT is worth nothing from now on."""
+    if session.revoked_at is None:
+        session.revoked_at = timezone.now()
+        session.save(update_fields=["revoked_at"])
+        audit("session.ended", actor=actor, subject=session.user, ip=ip, jti=session.jti.hex)
+
+
+def end_sessions(user: User) -> int:
+    """Revoke all of a user's sessions; how many there were."""
+    open_sessions = Session.objects.filter(user=user, revoked_at=None)
+    ended = open_sessions.update(revoked_at=timezone.now())
+    forget_user(user.pk)
+    return ended
+
+
+# --- API tokens ----------------------------------------------------------------------------
+
+
+@transaction.atomic
+def create_api_token(
+    user: User,
+    *,
+    label: str,
+    scopes: Iterable[str] | None,
+    expires_at: datetime | None,
+    actor: User,
+    ip: str | None = None,
+) -> tuple[ApiToken, str]:
+    """A new API token: the row and the token itself, which exists nowhere else."""
+    token = tokens.new_api_token()
+    row = ApiToken.objects.create(
+        user=user,
+        token_hash=tokens.token_hash(token),
+        label=label,
+        scopes=None if scopes is None else sorted(scopes),
+        expires_at=expires_at,
+    )
+    audit(
+        "token.created", actor=actor, subject=user, ip=ip, token=row.token_hash_prefix, label=label
+    )
+    return row, token
+
+
+@transaction.atomic
+def revoke_api_token(row: ApiToken, *, actor: User | None, ip: str | None = None) -> None:
+    """Delete an API token; it stops working at once."""
+    prefix = row.token_hash_prefix
+    subject = row.user
+    row.delete()
+    audit("token.revoked", actor=actor, subject=subject, ip=ip, token=prefix, label=row.label)
+
+
+# --- first start ---------------------------------------------------------------------------
+
+
+@transaction.atomic
+def new_setup_token() -> str:
+    """The token that `/register` asks for: the configured one, else a fresh one. Any former
+    one is void."""
+    token = settings.MSS_SETUP_TOKEN or secrets.token_urlsafe(24)
+    SetupToken.objects.all().delete()
+    SetupToken.objects.create(token_hash=tokens.token_hash(token))
+    return token
+
+
+def check_setup_token(token: str) -> bool:
+    """Whether `token` is the current setup token (constant time)."""
+    row = SetupToken.objects.first()
+    return row is not None and constant_time_compare(row.token_hash, tokens.token_hash(token))
+
+
+def remove_stale() -> int:
+    """Delete sessions and tokens that ended or expired a day ago or more; how many went."""
+    limit = timezone.now() - timedelta(days=1)
+    ended, _ = Session.objects.filter(expires_at__lt=limit).delete()
+    expired, _ = ApiToken.objects.filter(expires_at__lt=limit).delete()
+    return ended + expired

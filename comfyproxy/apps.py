@@ -1,0 +1,16 @@
+"""Django's entry for the comfyproxy app."""
+
+from django.apps import AppConfig
+
+
+class ComfyproxyConfig(AppConfig):
+    default_auto_field = "django.db.models.BigAutoField"
+    name = "comfyproxy"
+
+    def ready(self) -> None:
+        # Every line of the table must have its handler: better a failed start than a 500.
+        from comfyproxy import checks, handlers, routerules
+
+        handlers.resolve_all()
+        routerules.connect_signals()
+        checks.register_all()

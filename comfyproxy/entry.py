@@ -1,0 +1,162 @@
+"""Where ComfyUI's addresses come in: admit, then the lane that the table names."""
+
+import logging
+from typing import Final
+from urllib.parse import urlencode
+
+import orjson
+
+from accounts.credentials import header, without_tokens
+from accounts.errors import GatewayError, InternalError, NotFound, TooLarge, Unauthenticated
+from comfyproxy import stream
+from comfyproxy.asgitypes import App, Message, Receive, Scope, Send
+from comfyproxy.calls import JSON_TYPE, Reply
+from comfyproxy.consumers import deny
+from comfyproxy.gate import SCOPE_KEY, admit
+from comfyproxy.policy import Lane
+from comfyproxy.prompts.shape import MAX_BODY_BYTES
+
+logger = logging.getLogger(__name__)
+
+
+# Django spools a body before its view runs; nothing longer may get that far.
+VIEW_BODY_LIMIT: Final = MAX_BODY_BYTES + 64 * 1024
+
+
+class ComfyEntry:
+    """ASGI application for every HTTP path that is ComfyUI's."""
+
+    def __init__(self, view_lane: App) -> None:
+        self._view_lane = view_lane
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._serve(scope, receive, watched)
+        except GatewayError as error:
+            refusal = error
+        except Exception:
+            logger.exception("unexpected error at %s", scope["path"])
+            refusal = InternalError()
+        else:
+            return
+        log_refusal(scope, refusal)
+        if not started:
+            await stream.send_reply(refusal_reply(scope, refusal), scope["method"], receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        admitted = await admit(scope)
+        if admitted.match.rule.lane is Lane.SOCKET:
+            raise _UpgradeRequired
+        if admitted.match.rule.lane is Lane.STREAM:
+            await stream.serve(admitted, scope, receive, send)
+            return
+        scope = {**scope, SCOPE_KEY: admitted}
+        await limited(self._view_lane, VIEW_BODY_LIMIT)(scope, receive, send)
+
+
+class _UpgradeRequired(GatewayError):
+    """`GET /ws` without an upgrade; ComfyUI answers 400 too."""
+
+    code = "BAD_REQUEST"
+    status = 400
+    sentence = "This address is a WebSocket."
+
+
+def limited(app: App, limit: int) -> App:
+    """`app`, but no request body longer than `limit` bytes reaches it.
+
+    A declared length is judged at once; an undeclared one while it comes in: the client
+    gets 413 and the application sees a client that left.
+    """
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        declared = header(scope["headers"], b"content-length")
+        if declared is not None and declared.isdigit() and int(declared) > limit:
+            raise TooLarge
+        received, over = 0, False
+
+        async def counted() -> Message:
+            nonlocal received, over
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                over = True
+                return {"type": "http.disconnect"}
+            return message
+
+        async def guarded(message: Message) -> None:
+            if not over:
+                await send(message)
+
+        await app(scope, counted, guarded)
+        if over:
+            raise TooLarge
+
+    return wrapped
+
+
+def refusal_reply(scope: Scope, error: GatewayError) -> Reply:
+    """JSON for clients; for a person's browser that is not logged in, the way to /login."""
+    if isinstance(error, Unauthenticated) and is_navigation(scope):
+        target = scope["raw_path"].decode("latin-1")
+        query = without_tokens(scope["query_string"]).decode("latin-1")
+        wanted = f"{target}?{query}" if query else target
+        location = f"/login?{urlencode({'next': wanted})}" if wanted != "/" else "/login"
+        return Reply(302, [(b"location", location.encode()), (b"cache-control", b"no-store")])
+    headers = [JSON_TYPE, (b"cache-control", b"no-store")]
+    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    return Reply(error.status, headers, orjson.dumps(error.body()))
+
+
+def is_navigation(scope: Scope) -> bool:
+    """Whether a person's browser goes somewhere: who gets HTML (API.md section 1)."""
+    if scope["method"] not in ("GET", "HEAD"):
+        return False
+    first = scope["path"].lstrip("/").partition("/")[0]
+    if first in ("api", "ws"):
+        return False
+    headers = scope["headers"]
+    if header(headers, b"sec-fetch-mode") == "navigate":
+        return True
+    accept = header(headers, b"accept") or ""
+    return "text/html" in accept and "application/json" not in accept
+
+
+def log_refusal(scope: Scope, error: GatewayError) -> None:
+    """One line per refusal, without the query. Missing and expired logins are everyday
+    (an open tab asks every 0.3 s), so they are for debugging only."""
+    level = logging.DEBUG if isinstance(error, Unauthenticated) else logging.INFO
+    method = scope.get("method", "WS")
+    logger.log(level, "%s %s: %s %s", method, scope["path"], error.status, error.wire_code)
+
+
+class SocketEntry:
+    """ASGI application for WebSocket handshakes: admit, then the consumer; refusals come
+    before the upgrade, as HTTP."""
+
+    def __init__(self, consumer: App) -> None:
+        self._consumer = consumer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            admitted = await admit(scope)
+            if admitted.match.rule.lane is not Lane.SOCKET:
+                raise NotFound
+        except GatewayError as error:
+            refusal = error
+        except Exception:
+            logger.exception("unexpected error at %s", scope["path"])
+            refusal = InternalError()
+        else:
+            await self._consumer({**scope, SCOPE_KEY: admitted}, receive, send)
+            return
+        log_refusal(scope, refusal)
+        await receive()  # websocket.connect
+        await deny(scope, send, refusal)

@@ -1,0 +1,1 @@
+"""ComfyUI's answers cut down to what the caller may see: JSON and plain sets in, JSON out."""

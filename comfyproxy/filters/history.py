@@ -1,0 +1,65 @@
+"""One history entry as its owner may see it."""
+
+import re
+from typing import Any, Final
+
+from comfyproxy.cachekey import without_input
+from comfyproxy.filters.queue import Ownership, shown_item
+
+# Server paths in tracebacks and messages: what lies before the last two parts tells where
+# ComfyUI is installed and nothing a user needs.
+_SERVER_PATH: Final = re.compile(
+    r"(?:[A-Za-z]:)?(?:[/\\][^\s/\\:'\"<>|,]+){2,}(?=[/\\][^\s/\\]+[/\\])"
+)
+
+
+def visible_entry(entry: Any, owner: Ownership | None) -> dict[str, Any] | None:
+    """An entry of `GET /history`, or None for one that is not shaped like ComfyUI's.
+
+    `entry`: {"prompt": tuple, "outputs", "status", "meta"} (ComfyUI 0.3.64, execution.py
+    PromptQueue.task_done).
+    """
+    if not isinstance(entry, dict):
+        return None
+    item = entry.get("prompt")
+    if not isinstance(item, list) or len(item) < 4:
+        return None
+    shown = {**entry, "prompt": shown_item(item, owner)}
+    if isinstance(entry.get("status"), dict):
+        shown["status"] = _status(entry["status"])
+    return shown
+
+
+def _status(status: dict[str, Any]) -> dict[str, Any]:
+    messages = status.get("messages")
+    if not isinstance(messages, list):
+        return status
+    return {**status, "messages": [_message(message) for message in messages]}
+
+
+def _message(message: Any) -> Any:
+    if isinstance(message, list) and len(message) == 2 and message[0] == "execution_error":
+        return [message[0], shown_error(message[1])]
+    return message
+
+
+def shown_error(data: Any) -> Any:
+    """An `execution_error`'s data without server paths and without what the gateway added."""
+    if not isinstance(data, dict):
+        return data
+    shown = cut_paths(data)
+    inputs = shown.get("current_inputs")
+    if isinstance(inputs, dict):
+        shown["current_inputs"] = without_input(inputs)
+    return shown
+
+
+def cut_paths(value: Any) -> Any:
+    """Any JSON with the leading parts of server paths in its texts replaced by `…`."""
+    if isinstance(value, str):
+        return _SERVER_PATH.sub("…", value)
+    if isinstance(value, list):
+        return [cut_paths(item) for item in value]
+    if isinstance(value, dict):
+        return {key: cut_paths(item) for key, item in value.items()}
+    return value

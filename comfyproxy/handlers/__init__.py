@@ -1,0 +1,56 @@
+"""What answers each route: one async function from a Call to a Reply per behaviour.
+
+The route table names handlers by their key here.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from comfyproxy.calls import Call, Reply
+from comfyproxy.handlers import about, forward, history, models, prompts, queue, uploads, view
+from comfyproxy.routes import DEFAULTS, ROUTES
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "embeddings": models.embeddings,
+    "features": about.features,
+    "forward": forward.forward,
+    "free_memory": queue.free_memory,
+    "history_change": history.history_change,
+    "history_list": history.history_list,
+    "history_one": history.history_one,
+    "interrupt_own": queue.interrupt_own,
+    "later": about.later,
+    "logs_subscribe": about.logs_subscribe,
+    "model_folders": models.model_folders,
+    "models_in_folder": models.models_in_folder,
+    "object_info": models.object_info,
+    "object_info_one": models.object_info_one,
+    "own_files": history.own_files,
+    "prompt_count": queue.prompt_count,
+    "prompt_submit": prompts.prompt_submit,
+    "queue_change": queue.queue_change,
+    "queue_list": queue.queue_list,
+    "static": forward.static,
+    "system_stats": about.system_stats,
+    "upload_image": uploads.upload_image,
+    "upload_mask": uploads.upload_mask,
+    "users": about.users,
+    "view_file": view.view_file,
+}
+# Served by the socket's consumer, not by a function of this kind.
+SOCKET_HANDLERS: Final = frozenset({"socket"})
+
+
+def resolve(name: str) -> Handler:
+    """The handler of that name."""
+    return HANDLERS[name]
+
+
+def resolve_all() -> None:
+    """Raise LookupError unless every line of the table names a handler and every handler is
+    named."""
+    named = {rule.handler for rule in (*ROUTES, *DEFAULTS)} - SOCKET_HANDLERS
+    if named != HANDLERS.keys():
+        raise LookupError(f"handlers and route table differ: {named ^ HANDLERS.keys()}")

@@ -1,0 +1,54 @@
+"""What ComfyUI tells about itself and its users, and routes that are not built yet."""
+
+from accounts import errors
+from accounts.capabilities import Capability
+from comfyproxy import upstream
+from comfyproxy.calls import Call, Reply, empty_reply, json_reply
+from comfyproxy.filters.features import shown_features
+from comfyproxy.filters.system_stats import without_argv
+from comfyproxy.ownership import upstream_client_id
+
+
+async def system_stats(call: Call) -> Reply:
+    """`GET /system_stats`; the command line only for those who manage the backend."""
+    stats = await _json("/system_stats")
+    if not call.identity.can(Capability.MANAGE_BACKEND):
+        stats = without_argv(stats)
+    return json_reply(stats)
+
+
+async def features(call: Call) -> Reply:
+    """`GET /features`."""
+    return json_reply(shown_features(await _json("/features")))
+
+
+async def users(call: Call) -> Reply:
+    """`GET /users`: ComfyUI's own users play no part; each of ours is one to themselves."""
+    return json_reply({"storage": "server", "migrated": True})
+
+
+async def logs_subscribe(call: Call) -> Reply:
+    """`PATCH /internal/logs/subscribe` {clientId, enabled}: for the caller's own socket."""
+    wanted = await call.json_object()
+    client_id, enabled = wanted.get("clientId"), wanted.get("enabled")
+    if not isinstance(client_id, str):
+        raise errors.BadRequest("clientId must be text.", field="clientId")
+    if not isinstance(enabled, bool):
+        raise errors.BadRequest("enabled must be true or false.", field="enabled")
+    mapped = upstream_client_id(call.identity.namespace, client_id)
+    await upstream.request_json(
+        "PATCH", "/internal/logs/subscribe", {"clientId": mapped, "enabled": enabled}
+    )
+    return empty_reply()
+
+
+async def later(call: Call) -> Reply:
+    """A route of ComfyUI's that the gateway cannot keep apart between users yet: refused."""
+    raise errors.PermissionDenied("This is not available through the gateway.")
+
+
+async def _json(path: str) -> object:
+    answer = await upstream.get_json(path)
+    if answer is None:
+        raise errors.NotFound
+    return answer

@@ -1,0 +1,116 @@
+"""The queue: seen, emptied and interrupted by each user for their own prompts only."""
+
+from typing import Any
+
+import orjson
+
+from accounts import errors
+from accounts.capabilities import Capability
+from accounts.identity import Identity
+from comfyproxy import ownership, upstream
+from comfyproxy.calls import Call, Reply, empty_reply, json_reply
+from comfyproxy.filters.queue import ids_in, may_see_prompt, visible_queue
+from comfyproxy.queuewatch import look
+
+
+def sees(identity: Identity) -> int | None:
+    """Whose prompts a caller sees: their own user id, or None for everybody's."""
+    return None if identity.can(Capability.VIEW_ALL_HISTORY) else identity.user_id
+
+
+async def queue_list(call: Call) -> Reply:
+    """`GET /queue`."""
+    snapshot = await look()
+    return json_reply(visible_queue(snapshot.queue, snapshot.owners, sees(call.identity)))
+
+
+async def prompt_count(call: Call) -> Reply:
+    """`GET /prompt`: how many of the caller's own prompts wait or run."""
+    snapshot = await look()
+    own = snapshot.own_set(call.identity.user_id)
+    return json_reply({"exec_info": {"queue_remaining": len(own)}})
+
+
+async def queue_change(call: Call) -> Reply:
+    """`POST /queue`: `{clear: true}` the caller's pending prompts, `{delete: [ids]}` those of
+    the ids that are the caller's (who manages the backend: anybody's)."""
+    wanted = await call.json_object()
+    ids = deletion_ids(wanted)
+    clear = wanted.get("clear") is True
+    snapshot = await look()
+    pending = ids_in(snapshot.queue, "queue_pending")
+    own_id = call.identity.user_id
+    reach = None if call.identity.can(Capability.MANAGE_BACKEND) else own_id
+    chosen = {pid for pid in ids if may_see_prompt(pid, snapshot.owners, reach)}
+    if clear:
+        chosen |= {pid for pid in pending if may_see_prompt(pid, snapshot.owners, own_id)}
+    gone = [pid for pid in pending if pid in chosen]
+    if gone:
+        await upstream.request_json("POST", "/queue", {"delete": gone})
+        await _forget_removed(gone)
+    return empty_reply()
+
+
+async def _forget_removed(prompt_ids: list[str]) -> None:
+    """Mark as removed what ComfyUI really took out: one may have begun to run meanwhile."""
+    snapshot = await look()
+    still_there = {
+        *ids_in(snapshot.queue, "queue_running"),
+        *ids_in(snapshot.queue, "queue_pending"),
+    }
+    missing = [pid for pid in prompt_ids if pid not in still_there]
+    finished = set()
+    for pid in missing:
+        entry = await upstream.get_json(f"/history/{upstream.segment(pid)}")
+        if entry:
+            finished.add(pid)
+    await ownership.removed(pid for pid in missing if pid not in finished)
+
+
+def deletion_ids(wanted: dict[str, Any]) -> list[str]:
+    """The `delete` member: a list of ids, absent or null for none.
+
+    Raises:
+        BadRequest
+    """
+    ids = wanted.get("delete")
+    if ids is None:
+        return []
+    if not isinstance(ids, list) or not all(isinstance(pid, str) for pid in ids):
+        raise errors.BadRequest("delete must be a list of prompt ids.", field="delete")
+    return ids
+
+
+async def interrupt_own(call: Call) -> Reply:
+    """`POST /interrupt`: stops the running prompt if it is the caller's; always 200.
+
+    ComfyUI takes a body without a usable `prompt_id` for "whatever runs". Only who manages
+    the backend gets that far; for everyone else the running prompt is named.
+    """
+    named = _named_prompt(await call.read())
+    if call.identity.can(Capability.MANAGE_BACKEND):
+        await upstream.request_json("POST", "/interrupt", {"prompt_id": named} if named else {})
+        return empty_reply()
+    snapshot = await look()
+    for pid in ids_in(snapshot.queue, "queue_running"):
+        owned = may_see_prompt(pid, snapshot.owners, call.identity.user_id)
+        if owned and named in (None, pid):
+            await upstream.request_json("POST", "/interrupt", {"prompt_id": pid})
+    return empty_reply()
+
+
+def _named_prompt(body: bytes) -> str | None:
+    try:
+        wanted = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    prompt_id = wanted.get("prompt_id") if isinstance(wanted, dict) else None
+    return prompt_id if isinstance(prompt_id, str) and prompt_id else None
+
+
+async def free_memory(call: Call) -> Reply:
+    """`POST /free` {unload_models, free_memory}."""
+    wanted = await call.json_object()
+    flags = {name: wanted.get(name) is True for name in ("unload_models", "free_memory")}
+    await upstream.request_json("POST", "/free", flags)
+    return empty_reply()

@@ -1,0 +1,49 @@
+"""`GET /view`: the caller's own files, and what lies unowned at the top of the input folder."""
+
+from urllib.parse import urlencode
+
+from accounts.capabilities import Capability
+from accounts.errors import NotFound
+from accounts.identity import Identity
+from comfyproxy import upstream
+from comfyproxy.calls import Call, Reply
+from comfyproxy.files import FileRef, may_see, namespace_of, parse_view
+from comfyproxy.headers import for_user_content, to_client, to_upstream
+from comfyproxy.prompts.mapping import candidates
+
+PASSED_ON = ("preview", "channel")
+
+
+async def view_file(call: Call) -> Reply:
+    """One file, in any of ComfyUI's spellings. What is another's is 404."""
+    params = call.first_params()
+    ref = await resolve(parse_view(params), call.identity)
+    query = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
+    query |= {name: params[name] for name in PASSED_ON if name in params}
+    answer = await upstream.stream(
+        call.method,
+        "/view",
+        query=urlencode(query).encode(),
+        headers=to_upstream(call.headers, body=False),
+    )
+    return Reply(answer.status, for_user_content(to_client(answer.headers)), stream=answer)
+
+
+async def resolve(ref: FileRef, identity: Identity) -> FileRef:
+    """The file that a caller means and may see.
+
+    An input or temp name without a namespace is the caller's own file if there is one.
+
+    Raises:
+        NotFound
+    """
+    sees_all = identity.can(Capability.VIEW_ALL_HISTORY)
+    if ref.type != "output" and namespace_of(ref.subfolder) is None:
+        *earlier, last = candidates(ref, identity.namespace, sees_all=sees_all)
+        for candidate in earlier:
+            if await upstream.exists(candidate.filename, candidate.subfolder, candidate.type):
+                return candidate
+        ref = last
+    if not may_see(ref, namespace=identity.namespace, sees_all=sees_all):
+        raise NotFound
+    return ref

@@ -1,0 +1,118 @@
+"""Which headers pass the gateway, each way. Only what is named here reaches ComfyUI."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from accounts.credentials import COOKIE_NAME
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+# A list of what passes, not of what does not: a credential that somebody invents tomorrow
+# stays out. Absent on purpose: Host, Origin, Referer, Cookie, Authorization, Comfy-User,
+# Forwarded and X-Forwarded-*, Sec-*, Expect, Connection and the other hop-by-hop ones.
+_TO_UPSTREAM: Final = frozenset(
+    {
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"cache-control",
+        b"content-encoding",
+        b"content-language",
+        b"content-length",
+        b"content-type",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"pragma",
+        b"range",
+        b"user-agent",
+    }
+)
+
+# RFC 9110 section 7.6.1, and what only makes sense from the server the client talks to.
+_NOT_TO_CLIENT: Final = frozenset(
+    {
+        b"access-control-allow-credentials",
+        b"access-control-allow-headers",
+        b"access-control-allow-methods",
+        b"access-control-allow-origin",
+        b"access-control-expose-headers",
+        b"access-control-max-age",
+        b"alt-svc",
+        b"clear-site-data",
+        b"connection",
+        b"date",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"server",
+        b"strict-transport-security",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"www-authenticate",
+    }
+)
+_OWN_COOKIES: Final = (COOKIE_NAME.encode(), b"mss_")
+
+
+def to_upstream(headers: RawHeaders, *, body: bool = True) -> list[tuple[str, str]]:
+    """The client's headers that ComfyUI may see. Without a `body`, those about one go too."""
+    return [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in headers
+        if name in _TO_UPSTREAM and (body or not name.startswith(b"content-"))
+    ]
+
+
+def to_client(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """ComfyUI's headers that the client may see, repeated ones kept, names in lower case.
+
+    A cookie by which ComfyUI (a custom node) would replace ours does not pass.
+    """
+    return [
+        (name.lower(), value)
+        for name, value in headers
+        if name.lower() not in _NOT_TO_CLIENT and not _sets_own_cookie(name, value)
+    ]
+
+
+def _sets_own_cookie(name: bytes, value: bytes) -> bool:
+    return name.lower() == b"set-cookie" and value.lstrip().startswith(_OWN_COOKIES)
+
+
+# Types that a browser shows without running anything of theirs.
+_INLINE_TYPES: Final = (b"image/", b"video/", b"audio/", b"text/plain", b"application/json")
+_SCRIPTED: Final = (b"image/svg", b"+xml")
+
+
+def for_user_content(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Headers of an answer whose bytes a user supplied: never sniffed, never cached by
+    others, and anything a browser could run comes as an attachment in a sandbox."""
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name not in (b"cache-control", b"x-content-type-options", b"content-security-policy")
+    ]
+    kept += [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"private")]
+    media_type = next((value for name, value in kept if name == b"content-type"), b"")
+    media_type = media_type.partition(b";")[0].strip().lower()
+    scripted = any(mark in media_type for mark in _SCRIPTED)
+    if scripted or not media_type.startswith(_INLINE_TYPES):
+        kept = [_as_attachment(name, value) for name, value in kept]
+        if not any(name == b"content-disposition" for name, _ in kept):
+            kept.append((b"content-disposition", b"attachment"))
+        kept.append((b"content-security-policy", b"sandbox; default-src 'none'"))
+    return kept
+
+
+def _as_attachment(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    if name != b"content-disposition":
+        return name, value
+    parameters = value.partition(b";")[2] if b";" in value else b""
+    if value.lstrip().lower().startswith(b"filename"):
+        parameters = value  # ComfyUI sends `filename="…"` without a disposition type
+    return name, b"attachment" + (b";" + parameters if parameters else b"")

@@ -1,0 +1,89 @@
+"""What waits for one client socket: bounded in bytes, previews dropped first."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+Frame = str | bytes
+
+# A client that falls this far behind with what must not be lost is disconnected.
+EVENT_LIMIT_BYTES: Final = 8 * 1024 * 1024
+PREVIEW_LIMIT_BYTES: Final = 4 * 1024 * 1024
+
+
+class OverflowedError(Exception):
+    """The client does not read; its events would fill the memory."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    frame: Frame | None  # None: a preview that was dropped
+    size: int
+    droppable: bool
+
+
+class Outbox:
+    """Frames in order, for one reader."""
+
+    def __init__(
+        self,
+        event_limit: int = EVENT_LIMIT_BYTES,
+        preview_limit: int = PREVIEW_LIMIT_BYTES,
+    ) -> None:
+        self._event_limit = event_limit
+        self._preview_limit = preview_limit
+        self._entries: deque[_Entry] = deque()
+        self._previews: deque[_Entry] = deque()
+        self._event_bytes = 0
+        self._preview_bytes = 0
+        self._overflowed = False
+        self._filled = asyncio.Event()
+
+    def put(self, frame: Frame) -> None:
+        """Add a frame that must not be lost. Too many of them end the outbox."""
+        self._event_bytes += len(frame)
+        if self._event_bytes > self._event_limit:
+            self._overflowed = True
+            self._entries.clear()
+            self._previews.clear()
+        if not self._overflowed:
+            self._entries.append(_Entry(frame, len(frame), droppable=False))
+        self._filled.set()
+
+    def put_preview(self, frame: bytes) -> None:
+        """Add a frame that may be lost; the oldest such go first."""
+        if self._overflowed:
+            return
+        entry = _Entry(frame, len(frame), droppable=True)
+        self._entries.append(entry)
+        self._previews.append(entry)
+        self._preview_bytes += entry.size
+        while self._preview_bytes > self._preview_limit and len(self._previews) > 1:
+            oldest = self._previews.popleft()
+            oldest.frame = None
+            self._preview_bytes -= oldest.size
+        self._filled.set()
+
+    async def get(self) -> Frame:
+        """The next frame, waiting for one.
+
+        Raises:
+            OverflowedError
+        """
+        while True:
+            if self._overflowed:
+                raise OverflowedError
+            while self._entries:
+                entry = self._entries.popleft()
+                if entry.droppable:
+                    if entry.frame is None:
+                        continue
+                    self._previews.popleft()
+                    self._preview_bytes -= entry.size
+                else:
+                    self._event_bytes -= entry.size
+                assert entry.frame is not None
+                return entry.frame
+            self._filled.clear()
+            await self._filled.wait()

@@ -1,0 +1,180 @@
+"""What of ComfyUI's socket a client may see: one frame and a little state in, a verdict out.
+
+Event by event after NOTES of ComfyUI 0.3.64 (server.py, execution.py, protocol.py): what
+carries a prompt id is judged by whose prompt it is; what carries none is passed only while
+the one prompt that runs is known to be this client's, because ComfyUI broadcasts such
+frames to everyone.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final
+
+import orjson
+
+from comfyproxy.filters.history import shown_error
+
+# ComfyUI protocol.py, BinaryEventTypes
+PREVIEW: Final = 1
+TEXT_PROGRESS: Final = 3
+PREVIEW_WITH_METADATA: Final = 4
+_FORMATS: Final = {"image/jpeg": 1, "image/png": 2}
+
+_ENDINGS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
+
+
+class Sort(Enum):
+    """What becomes of a frame."""
+
+    DROP = auto()
+    # The queue changed; the gateway counts anew and sends each client its own number.
+    QUEUE_CHANGED = auto()
+    # The server's own feature flags, kept for clients that ask.
+    FLAGS = auto()
+    # Queued, and kept for a client that is away for a moment.
+    EVENT = auto()
+    # As EVENT, for those who may read the server's log.
+    LOGS = auto()
+    # A finished picture (SaveImageWebsocket): as EVENT, but not for SFW-enforced users.
+    RESULT = auto()
+    # A picture in the making: the first thing to go when a client is slow.
+    PREVIEW = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`payload` is what to send; for pictures, `plain` is the same in the form for clients
+    that did not announce `supports_preview_metadata`."""
+
+    sort: Sort
+    payload: str | bytes = b""
+    plain: bytes = b""
+    data: Any = None
+
+
+DROPPED: Final = Verdict(Sort.DROP)
+
+
+@dataclass(slots=True)
+class RunState:
+    """Which prompt this socket last saw starting and not yet ending."""
+
+    running: str | None = None
+
+
+def judge_text(text: str, state: RunState, is_own: Callable[[str], bool]) -> Verdict:
+    """The verdict on a text frame; `state` is brought up to date.
+
+    `is_own` says whether a prompt id belongs to the client's user.
+    """
+    try:
+        event = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return DROPPED
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        return DROPPED
+    kind, data = event["type"], event.get("data")
+    if kind == "status":
+        return Verdict(Sort.QUEUE_CHANGED)
+    if kind == "feature_flags":
+        return Verdict(Sort.FLAGS, data=data)
+    if kind == "logs":
+        return Verdict(Sort.LOGS, text)
+    prompt_id = data.get("prompt_id") if isinstance(data, dict) else None
+    if not isinstance(prompt_id, str):
+        return _without_id(kind, data, text, state)
+    if not is_own(prompt_id):
+        # Someone else's run: whatever comes without an id from here on is theirs.
+        state.running = None
+        return DROPPED
+    _follow(kind, data, prompt_id, state)
+    if kind == "execution_error":
+        text = orjson.dumps({**event, "data": shown_error(data)}).decode()
+    return Verdict(Sort.EVENT, text)
+
+
+def _without_id(kind: str, data: Any, text: str, state: RunState) -> Verdict:
+    # On a reconnect ComfyUI tells the socket whose prompt runs which node, without its id.
+    reconnected = kind == "executing" and isinstance(data, dict) and data.get("node") is not None
+    if state.running is not None or reconnected:
+        return Verdict(Sort.EVENT, text)
+    return DROPPED
+
+
+def _follow(kind: str, data: Any, prompt_id: str, state: RunState) -> None:
+    if kind == "execution_start":
+        state.running = prompt_id
+    elif kind in _ENDINGS or (kind == "executing" and data.get("node") is None):
+        if state.running == prompt_id:
+            state.running = None
+    elif kind in ("executing", "progress", "progress_state", "executed"):
+        state.running = prompt_id
+
+
+def judge_binary(
+    frame: bytes,
+    state: RunState,
+    is_own: Callable[[str], bool],
+    result_nodes: Callable[[str], frozenset[str]],
+) -> Verdict:
+    """The verdict on a binary frame (u32 event, big endian, then the event's own layout).
+
+    `result_nodes` gives the nodes of a prompt whose pictures are results, not previews.
+    """
+    if len(frame) < 8:
+        return DROPPED
+    (event,) = struct.unpack_from(">I", frame)
+    if event == PREVIEW_WITH_METADATA:
+        return _with_metadata(frame, is_own, result_nodes)
+    if state.running is None:
+        return DROPPED
+    if event == PREVIEW:
+        return Verdict(Sort.PREVIEW, frame, plain=frame)
+    if event == TEXT_PROGRESS:
+        return Verdict(Sort.EVENT, frame)
+    return DROPPED
+
+
+def _with_metadata(
+    frame: bytes, is_own: Callable[[str], bool], result_nodes: Callable[[str], frozenset[str]]
+) -> Verdict:
+    (length,) = struct.unpack_from(">I", frame, 4)
+    picture = frame[8 + length :]
+    try:
+        metadata = orjson.loads(frame[8 : 8 + length])
+    except orjson.JSONDecodeError:
+        return DROPPED
+    prompt_id = metadata.get("prompt_id") if isinstance(metadata, dict) else None
+    if not isinstance(prompt_id, str) or not is_own(prompt_id):
+        return DROPPED
+    image_format = _FORMATS.get(str(metadata.get("image_type")), 1)
+    plain = struct.pack(">II", PREVIEW, image_format) + picture
+    is_result = metadata.get("node_id") in result_nodes(prompt_id)
+    return Verdict(Sort.RESULT if is_result else Sort.PREVIEW, frame, plain=plain)
+
+
+def status_event(count: int, sid: str | None = None) -> str:
+    """A `status` frame as ComfyUI sends it, with the client's own count (and its id)."""
+    data: dict[str, Any] = {"status": {"exec_info": {"queue_remaining": count}}}
+    if sid is not None:
+        data["sid"] = sid
+    return orjson.dumps({"type": "status", "data": data}).decode()
+
+
+def flags_event(flags: Any) -> str:
+    """A `feature_flags` frame."""
+    return orjson.dumps({"type": "feature_flags", "data": flags}).decode()
+
+
+def announced_flags(text: str) -> dict[str, Any] | None:
+    """The flags of a client's `feature_flags` message, or None for any other message."""
+    try:
+        message = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(message, dict) or message.get("type") != "feature_flags":
+        return None
+    data = message.get("data")
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,1 @@
+"""Settings, addresses and processes: names the apps and is imported by none of them."""

@@ -1,0 +1,269 @@
+"""The environment variables: name, type, default and meaning of each, read once at start.
+
+`docs/configuration.md` is generated from this class (`manage.py show_config --markdown`).
+"""
+
+import contextlib
+import difflib
+import os
+import socket
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+BASE_DIR: Final = Path(__file__).resolve().parent.parent
+
+# Names that other programs on the same machine own must not stop us, so only our own
+# prefix is checked strictly; the others are checked for near misses.
+OWN_PREFIX: Final = "MSS_"
+
+
+class EnvError(Exception):
+    """The environment is wrong. `str()` gives one sentence per fault, each naming its variable."""
+
+
+class Env(BaseSettings):
+    """What can be set from outside. Every field's alias is the variable's name."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, enable_decoding=False)
+
+    comfyui_url: str = Field(
+        "http://127.0.0.1:8188",
+        alias="COMFYUI_URL",
+        description="Where ComfyUI answers. Bind ComfyUI itself to loopback or a private network.",
+    )
+    data_dir: Path = Field(
+        Path("data"),
+        alias="MSS_DATA_DIR",
+        description="Database, secret key and user files. Relative to the project's folder.",
+    )
+    host: str = Field(
+        "127.0.0.1", alias="MSS_HOST", description="Address to listen on; `0.0.0.0` for all."
+    )
+    port: int = Field(8000, alias="MSS_PORT", ge=1, le=65535, description="Port to listen on.")
+    workers: int = Field(
+        1,
+        alias="MSS_WORKERS",
+        ge=1,
+        description="Web processes. Only 1 for now: the /ws relay lives in one process.",
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        alias="SECRET_KEY",
+        description="Signs sessions. Without it one is made once and kept in the data directory.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        alias="DATABASE_URL",
+        description="For example `postgres://user:password@host/name`. "
+        "Without it SQLite in the data directory.",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        alias="REDIS_URL",
+        description="For example `redis://host:6379/0`: Celery's broker and the channel layer. "
+        "Without it both are embedded.",
+    )
+    owner_username: str | None = Field(
+        None, alias="MSS_OWNER_USERNAME", description="Creates the owner at the first start."
+    )
+    owner_password: SecretStr | None = Field(
+        None, alias="MSS_OWNER_PASSWORD", description="Goes with `MSS_OWNER_USERNAME`."
+    )
+    setup_token: SecretStr | None = Field(
+        None,
+        alias="MSS_SETUP_TOKEN",
+        min_length=16,
+        description="The token that `/register` asks for while there is no owner. "
+        "Without it each start prints a new one.",
+    )
+    allowed_hosts: tuple[str, ...] | None = Field(
+        None,
+        alias="MSS_ALLOWED_HOSTS",
+        description="Host names, comma separated, under which the gateway may be reached. "
+        "Default: the names of `MSS_HOST`.",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (),
+        alias="MSS_TRUSTED_PROXIES",
+        description="Addresses or networks, comma separated, whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed.",
+    )
+    force_https: bool = Field(
+        False,
+        alias="MSS_FORCE_HTTPS",
+        description="Redirect http to https, mark cookies Secure, send HSTS.",
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (),
+        alias="MSS_CORS_ORIGINS",
+        description="Origins, comma separated, whose pages may call the API with a bearer token.",
+    )
+    session_hours: float = Field(
+        24, alias="MSS_SESSION_HOURS", gt=0, le=8760, description="How long a login lasts."
+    )
+    max_token_hours: float = Field(
+        8760, alias="MSS_MAX_TOKEN_HOURS", gt=0, description="The longest life of an API token."
+    )
+    max_prompt_nodes: int = Field(
+        1000, alias="MSS_MAX_PROMPT_NODES", ge=1, description="Most nodes in one prompt."
+    )
+    log_level: str = Field(
+        "INFO",
+        alias="MSS_LOG_LEVEL",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="`DEBUG`, `INFO`, `WARNING` or `ERROR`.",
+    )
+
+    @field_validator("allowed_hosts", "trusted_proxies", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("comfyui_url")
+    @classmethod
+    def _is_http_url(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+            raise ValueError("must be an address like http://127.0.0.1:8188")
+        _ = url.port  # raises ValueError for a bad one
+        return value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network, strict=False)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            url = urlsplit(origin)
+            if url.scheme not in ("http", "https") or origin != f"{url.scheme}://{url.netloc}":
+                raise ValueError(f"{origin!r} is not an origin like https://app.example")
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return BASE_DIR / value.expanduser()
+
+    @field_validator("workers")
+    @classmethod
+    def _one_process(cls, value: int) -> int:
+        if value > 1:
+            raise ValueError("more than one web process is not supported yet; leave it at 1")
+        return value
+
+    @model_validator(mode="after")
+    def _owner_is_whole(self) -> Self:
+        if (self.owner_username is None) != (self.owner_password is None):
+            raise ValueError("MSS_OWNER_USERNAME and MSS_OWNER_PASSWORD go together")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # `load` hands over exactly the variables it was given; nothing is read behind its back.
+        return (init_settings,)
+
+    def hosts(self) -> list[str]:
+        """The names that a request's Host header may carry (Django's ALLOWED_HOSTS format)."""
+        if self.allowed_hosts is not None:
+            return list(self.allowed_hosts)
+        loopback = ["localhost", "127.0.0.1", "[::1]"]
+        if self.host in ("127.0.0.1", "localhost", "::1"):
+            return loopback
+        if self.host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            return [*loopback, *_own_names()]
+        return [*loopback, f"[{self.host}]" if ":" in self.host else self.host]
+
+
+ALIASES: Final[dict[str, str]] = {
+    str(field.alias): name for name, field in Env.model_fields.items()
+}
+SECRETS: Final = frozenset(
+    alias for alias, name in ALIASES.items() if "SecretStr" in str(Env.model_fields[name])
+)
+
+
+def load(environ: Mapping[str, str] | None = None) -> Env:
+    """Read the variables (`os.environ` if none are given).
+
+    An empty value counts as not set. A secret may be given as `NAME_FILE`, a file holding it.
+
+    Raises:
+        EnvError: one sentence for every variable that is unknown, malformed or unreadable.
+    """
+    environ = os.environ if environ is None else environ
+    given = {name: value for name, value in environ.items() if value != ""}
+    faults = [*_read_secret_files(given), *_unknown(given)]
+    try:
+        env = Env.model_validate({name: given[name] for name in ALIASES if name in given})
+    except ValidationError as error:
+        faults += [_sentence(fault) for fault in error.errors()]
+    if faults:
+        raise EnvError("\n".join(faults))
+    return env
+
+
+def _read_secret_files(given: dict[str, str]) -> list[str]:
+    faults = []
+    for name in SECRETS:
+        path = given.pop(f"{name}_FILE", None)
+        if path is None:
+            continue
+        try:
+            given.setdefault(name, Path(path).read_text().strip())
+        except OSError as error:
+            faults.append(f"{name}_FILE: cannot read {path}: {error.strerror}.")
+    return faults
+
+
+def _unknown(given: Mapping[str, str]) -> list[str]:
+    faults = []
+    for name in given.keys() - ALIASES.keys():
+        near = difflib.get_close_matches(name, ALIASES, 1, cutoff=0.86)
+        hint = f" Did you mean {near[0]}?" if near else " See docs/configuration.md."
+        if name.startswith(OWN_PREFIX) or near:
+            faults.append(f"{name}: there is no such setting.{hint}")
+    return faults
+
+
+def _sentence(fault: Any) -> str:
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    place = str(fault["loc"][0]) if fault["loc"] else ""
+    return f"{place}: {message}." if place else f"{message}."
+
+
+def _own_names() -> list[str]:
+    """This machine's names and the addresses it is likely to be reached at."""
+    name = socket.gethostname()
+    names = {name, f"{name}.local", socket.getfqdn()}
+    # A machine whose own name does not resolve still has the address found below it; without
+    # a network loopback is all there is.
+    with contextlib.suppress(OSError):
+        names |= {str(info[4][0]) for info in socket.getaddrinfo(name, None, socket.AF_INET)}
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+    ):
+        # Connecting a datagram socket sends nothing; it picks the outgoing address.
+        probe.connect(("192.0.2.1", 9))
+        names.add(probe.getsockname()[0])
+    return sorted(names)

@@ -1,0 +1,148 @@
+"""What every request meets first: client address, host, HTTPS, CORS; then whose address it is."""
+
+import secrets
+from typing import Final
+
+import orjson
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from accounts.credentials import header
+from accounts.errors import BadRequest, GatewayError
+from comfyproxy.asgitypes import App, Message, Receive, Scope, Send
+from comfyproxy.calls import JSON_TYPE, Reply
+from comfyproxy.entry import limited, log_refusal
+from comfyproxy.paths import canonical
+from comfyproxy.stream import send_reply
+from mssproject.clientaddress import client_of, networks
+from mssproject.logging import request_id
+
+# The gateway's own first segments; everything else is ComfyUI's.
+PAGES: Final = frozenset({"login", "logout", "register", "admin", "mss-login", "generate_token"})
+STATIC_PREFIX: Final = "/mss-login/static"
+FAVICON: Final = "/favicon.ico"
+PAGE_BODY_LIMIT: Final = 10 * 1024 * 1024
+HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
+
+
+class Front:
+    """The outermost ASGI application."""
+
+    def __init__(self, *, comfy: App, sockets: App, pages: App, static: App) -> None:
+        self._comfy = comfy
+        self._sockets = sockets
+        self._pages = limited(pages, PAGE_BODY_LIMIT)
+        self._static = static
+        self._trusted = networks(settings.MSS_TRUSTED_PROXIES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id.set(secrets.token_hex(4))
+        peer, port = (scope.get("client") or ("", 0))[:2]
+        address, scheme = client_of(peer, scope["scheme"], scope["headers"], self._trusted)
+        scope = {**scope, "client": (address, port), "scheme": scheme}
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+        else:
+            await self._http(scope, receive, send)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not _host_is_ours(scope):
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await self._sockets(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        send = _finishing(scope, send)
+        reply: Reply | None = None
+        if not _host_is_ours(scope):
+            reply = _refusal(
+                scope, BadRequest("This host name is not configured. Set MSS_ALLOWED_HOSTS.")
+            )
+        elif settings.MSS_FORCE_HTTPS and scope["scheme"] == "http":
+            reply = _to_https(scope)
+        elif method == "OPTIONS":
+            # Grants nothing by itself; `_finishing` adds what a configured origin may do.
+            reply = Reply(204)
+        if reply is not None:
+            await send_reply(reply, method, receive, send)
+            return
+        try:
+            await self._app(scope)(scope, receive, send)
+        except GatewayError as error:
+            await send_reply(_refusal(scope, error), method, receive, send)
+
+    def _app(self, scope: Scope) -> App:
+        """Whose address it is; below /api too, as ComfyUI's frontend asks for everything.
+
+        Raises:
+            BadPath, NotFound
+        """
+        path = canonical(scope["raw_path"])
+        first = path.segments[0] if path.segments else ""
+        if first not in PAGES:
+            if str(path) == FAVICON and not path.api:
+                _rewrite(scope, FAVICON)
+                return self._static
+            return self._comfy
+        if path.api:
+            if first != "mss-login":
+                return self._comfy
+            _rewrite(scope, scope["path"].removeprefix("/api"))
+        if scope["path"].startswith(STATIC_PREFIX + "/"):
+            _rewrite(scope, scope["path"].removeprefix(STATIC_PREFIX))
+            return self._static
+        return self._pages
+
+
+def _rewrite(scope: Scope, path: str) -> None:
+    scope["path"] = path
+    scope["raw_path"] = path.encode()
+
+
+def _host_is_ours(scope: Scope) -> bool:
+    host = header(scope["headers"], b"host") or ""
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+def _refusal(scope: Scope, error: GatewayError) -> Reply:
+    log_refusal(scope, error)
+    headers = [JSON_TYPE, (b"cache-control", b"no-store")]
+    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    return Reply(error.status, headers, orjson.dumps(error.body()))
+
+
+def _to_https(scope: Scope) -> Reply:
+    host = header(scope["headers"], b"host") or ""
+    query = scope["query_string"]
+    target = b"https://" + host.encode() + scope["raw_path"] + (b"?" + query if query else b"")
+    return Reply(308, [(b"location", target)])
+
+
+def _finishing(scope: Scope, send: Send) -> Send:
+    """Adds HSTS, and for a configured origin the CORS headers, to every answer."""
+    extra: list[tuple[bytes, bytes]] = []
+    if scope["scheme"] == "https" and settings.MSS_FORCE_HTTPS:
+        extra.append(HSTS)
+    origin = header(scope["headers"], b"origin")
+    if origin is not None and origin in settings.MSS_CORS_ORIGINS:
+        # No credentials: a cookie never counts across origins, a bearer token does.
+        extra += [
+            (b"access-control-allow-origin", origin.encode("latin-1")),
+            (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
+            (b"access-control-allow-headers", b"Authorization, Content-Type, Comfy-User, Range"),
+            (b"access-control-expose-headers", b"Content-Length, Content-Range, ETag"),
+            (b"access-control-max-age", b"600"),
+            (b"vary", b"Origin"),
+        ]
+    if not extra:
+        return send
+
+    async def finished(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *extra]}
+        await send(message)
+
+    return finished

@@ -1,0 +1,184 @@
+"""Django's settings, all derived from `mssproject.env`."""
+
+from datetime import timedelta
+from typing import Any
+
+import dj_database_url
+
+from mssproject import env as environment
+from mssproject import secretkey
+from mssproject.logging import config as logging_config
+
+BASE_DIR = environment.BASE_DIR
+ENV = environment.load()
+
+
+def _secret(value: Any) -> str | None:
+    return None if value is None else value.get_secret_value()
+
+
+# --- what the apps read ---------------------------------------------------------------------
+COMFYUI_URL = ENV.comfyui_url
+MSS_DATA_DIR = ENV.data_dir
+MSS_HOST = ENV.host
+MSS_PORT = ENV.port
+MSS_SESSION_HOURS = ENV.session_hours
+MSS_MAX_TOKEN_HOURS = ENV.max_token_hours
+MSS_SETUP_TOKEN = _secret(ENV.setup_token)
+MSS_OWNER_USERNAME = ENV.owner_username
+MSS_OWNER_PASSWORD = _secret(ENV.owner_password)
+MSS_MAX_PROMPT_NODES = ENV.max_prompt_nodes
+MSS_CORS_ORIGINS = frozenset(ENV.cors_origins)
+MSS_TRUSTED_PROXIES = ENV.trusted_proxies
+MSS_FORCE_HTTPS = ENV.force_https
+REDIS_URL = _secret(ENV.redis_url)
+# Whether a change must be announced to other processes: without Redis there is one web process.
+MSS_CROSS_PROCESS = REDIS_URL is not None
+
+# --- Django ----------------------------------------------------------------------------------
+DEBUG = False
+SECRET_KEY = _secret(ENV.secret_key) or secretkey.read_or_create(ENV.data_dir)
+ALLOWED_HOSTS = ENV.hosts()
+ROOT_URLCONF = "mssproject.urls"
+ASGI_APPLICATION = "mssproject.asgi.application"
+INSTALLED_APPS = [
+    "daphne",  # before staticfiles: `manage.py runserver` then serves ASGI
+    "accounts",
+    "comfyproxy",
+    "downloads",
+    "mssproject.apps.ProjectConfig",
+    "mssproject.admin.GatewayAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "accounts.middleware.SessionUserMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+APPEND_SLASH = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "/mss-login/static/"
+STATIC_ROOT = ENV.data_dir / "static"
+STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
+# Bodies that reach Django; the entry refuses longer ones before they are read.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+
+# --- data ------------------------------------------------------------------------------------
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": dict(dj_database_url.parse(_secret(ENV.database_url) or ""))
+    if ENV.database_url
+    else {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": ENV.data_dir / "gateway.sqlite3",
+        "OPTIONS": {
+            # WAL lets readers go on beside a writer; FULL keeps what was acknowledged even
+            # through a power cut. IMMEDIATE: a transaction waits for its turn at its start
+            # instead of failing in its middle.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+        },
+    }
+}
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL]},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+
+# --- accounts --------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.backends.RoleBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "/login"
+# Only Django's messages and its CSRF cookie live beside our own session (accounts.Session).
+SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+SESSION_COOKIE_NAME = "mss_pages"
+CSRF_COOKIE_NAME = "mss_csrf"
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": SECRET_KEY,
+    "ACCESS_TOKEN_LIFETIME": timedelta(hours=ENV.session_hours),
+}
+
+# --- HTTP ------------------------------------------------------------------------------------
+# The entry sets scope["scheme"] from a trusted proxy's header, and nothing else is believed.
+SECURE_SSL_REDIRECT = MSS_FORCE_HTTPS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = MSS_FORCE_HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if MSS_FORCE_HTTPS else 0
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.IdentityAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.api.authentication.HasIdentity"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [
+        "rest_framework.parsers.JSONParser",
+        "rest_framework.parsers.FormParser",
+        "rest_framework.parsers.MultiPartParser",
+    ],
+    "EXCEPTION_HANDLER": "accounts.api.errors.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+# --- Celery ----------------------------------------------------------------------------------
+_BROKER_DIR = ENV.data_dir / "broker"
+CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {}
+    if REDIS_URL
+    else {
+        "data_folder_in": str(_BROKER_DIR / "queue"),
+        "data_folder_out": str(_BROKER_DIR / "queue"),
+        "control_folder": str(_BROKER_DIR / "control"),
+    }
+)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(ENV.data_dir / "beat-schedule")
+CELERY_TIMEZONE = "UTC"
+
+LOGGING = logging_config(ENV.log_level)
+LOGGING_CONFIG = "logging.config.dictConfig"

@@ -1,0 +1,18 @@
+"""Which address is whose. ComfyUI's routes come last; the policy table knows them."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+
+from accounts import pages
+from accounts.api.views import GenerateTokenView
+from comfyproxy.views import ComfyView
+
+urlpatterns = [
+    path("login", pages.LoginPage.as_view()),
+    path("logout", pages.LogoutPage.as_view()),
+    path("register", pages.RegisterPage.as_view()),
+    path("generate_token", GenerateTokenView.as_view()),
+    path("mss-login/", include("accounts.api.urls")),
+    path("admin/", admin.site.urls),
+    re_path(r"", ComfyView.as_view()),
+]

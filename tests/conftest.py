@@ -1,0 +1,127 @@
+"""Fixtures for all tests: a simulated ComfyUI, a gateway in front of it, its cast of users."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+# Before Django reads its settings: the tests' own data directory, nobody's environment.
+_data = tempfile.TemporaryDirectory(prefix="mss-tests-")
+for _name in list(os.environ):
+    if _name.startswith(("MSS_", "COMFYUI_")) or _name in (
+        "SECRET_KEY",
+        "DATABASE_URL",
+        "REDIS_URL",
+    ):
+        del os.environ[_name]
+os.environ["MSS_DATA_DIR"] = _data.name
+
+import pytest
+
+from tests.cast import (
+    ADMIN,
+    ALICE,
+    BOB,
+    CAST,
+    CHARLIE,
+    CREATE,
+    GUEST,
+    OWNER,
+    PASSWORD,
+    POWER,
+    Person,
+)
+from tests.client import Client
+from tests.fakecomfy.thread import FakeComfyThread
+from tests.gateway import Gateway
+
+
+@pytest.fixture(scope="session")
+def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeComfyThread]:
+    """A simulated ComfyUI with a few models and an input picture."""
+    with FakeComfyThread(tmp_path_factory.mktemp("comfy"), seed=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread) -> Iterator[Gateway]:
+    """A gateway in front of `comfy`, with the cast's accounts."""
+    server = Gateway(tmp_path_factory.mktemp("gateway") / "data", comfy.url).prepare()
+    server.namespaces = server.run(
+        CREATE, cast=[(person.username, person.role) for person in CAST], password=PASSWORD
+    )
+    server.start()
+    yield server
+    server.stop()
+
+
+class People:
+    """A client for each person, logged in with an API token at first use."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._tokens: dict[str, str] = {}
+
+    def token(self, person: Person) -> str:
+        if person.username not in self._tokens:
+            # Guests may not create tokens; a session serves as well.
+            answer = Client(self._gateway.url).post(
+                "/login", json={"username": person.username, "password": PASSWORD}
+            )
+            self._tokens[person.username] = answer.json()["jwt_token"]
+        return self._tokens[person.username]
+
+    def client(self, person: Person) -> Client:
+        namespace = self._gateway.namespaces[person.username]
+        return Client(self._gateway.url, self.token(person), namespace)
+
+
+@pytest.fixture(scope="session")
+def people(gateway: Gateway) -> People:
+    return People(gateway)
+
+
+@pytest.fixture
+def anonymous(gateway: Gateway) -> Client:
+    return Client(gateway.url)
+
+
+@pytest.fixture
+def owner(people: People) -> Client:
+    return people.client(OWNER)
+
+
+@pytest.fixture
+def admin(people: People) -> Client:
+    return people.client(ADMIN)
+
+
+@pytest.fixture
+def power(people: People) -> Client:
+    return people.client(POWER)
+
+
+@pytest.fixture
+def alice(people: People) -> Client:
+    return people.client(ALICE)
+
+
+@pytest.fixture
+def bob(people: People) -> Client:
+    return people.client(BOB)
+
+
+@pytest.fixture
+def charlie(people: People) -> Client:
+    return people.client(CHARLIE)
+
+
+@pytest.fixture
+def guest(people: People) -> Client:
+    return people.client(GUEST)
+
+
+@pytest.fixture
+def forwarded(comfy: FakeComfyThread) -> FakeComfyThread:
+    """The simulated ComfyUI, its record of requests empty: what did the gateway send on?"""
+    comfy.clear_requests()
+    return comfy

@@ -1,0 +1,1 @@
+// Shim for extensions/core/clipspace.ts

@@ -1,0 +1,2 @@
+// Shim for scripts/app.ts
+export const app = window.comfyAPI?.app?.app;

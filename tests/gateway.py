@@ -1,0 +1,152 @@
+"""The gateway as a real server process for tests, with a console into its database."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Console:
+    """Runs Python in a process that has the gateway's settings and database.
+
+    It is another process than the server, as `./run manage shell` would be.
+    """
+
+    def __init__(self, env: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.console"],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, code: str, **names: Any) -> Any:
+        """Execute `code` with `names` defined; the JSON value of its `result` variable."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"code": code, "names": names}) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer["result"]
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+
+class Gateway:
+    """One gateway: its own data directory and port, a given ComfyUI."""
+
+    def __init__(self, data_dir: Path, comfy_url: str, **env: str) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ws_url = f"ws://127.0.0.1:{self.port}"
+        self.log_path = data_dir.with_suffix(".log")
+        self.setup_token: str | None = None
+        # User name → namespace, once the cast is created.
+        self.namespaces: dict[str, str] = {}
+        # Nothing of the caller's own environment may leak into the server under test.
+        inherited = {
+            name: os.environ[name]
+            for name in ("PATH", "HOME", "LANG", "TMPDIR")
+            if name in os.environ
+        }
+        self.env = {
+            **inherited,
+            "PYTHONUNBUFFERED": "1",
+            "MSS_DATA_DIR": str(data_dir),
+            "MSS_PORT": str(self.port),
+            "COMFYUI_URL": comfy_url,
+            **env,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._console: Console | None = None
+
+    def prepare(self) -> Self:
+        """Migrate and so on, as `./run` does."""
+        done = self.manage("prepare")
+        for line in done.stdout.splitlines():
+            if line.startswith("setup-token "):
+                self.setup_token = line.split()[1]
+        return self
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run manage.py; raise if it fails."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(done.stdout + done.stderr)
+        return done
+
+    def start(self) -> Self:
+        """Start the server and wait until it answers."""
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mssproject.web"],
+                cwd=ROOT,
+                env=self.env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                requests.get(f"{self.url}/mss-login/api/is-https", timeout=1)
+            except requests.ConnectionError:
+                time.sleep(0.05)
+            else:
+                return self
+        raise RuntimeError(self.log())
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Stop server and console."""
+        if self._console is not None:
+            self._console.close()
+            self._console = None
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(35)
+            finally:
+                self._process.kill()
+                self._process = None
+
+    def run(self, code: str, **names: Any) -> Any:
+        """Execute Python in the console; see Console.run."""
+        if self._console is None:
+            self._console = Console(self.env)
+        return self._console.run(code, **names)
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
