@@ -1,13 +1,20 @@
 """The Celery application of the worker: `celery -A mssproject worker -B`."""
 
+import logging.config
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mssproject.settings")
 
 app = Celery("mssproject")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+for _folder in settings.BROKER_FOLDERS:
+    # The embedded broker is a folder of messages; kombu expects to find it.
+    _folder.mkdir(parents=True, exist_ok=True)
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "remove-stale-sessions": {
@@ -15,3 +22,9 @@ app.conf.beat_schedule = {
         "schedule": 3600.0,
     },
 }
+
+
+@setup_logging.connect
+def _our_logging(**kwargs: Any) -> None:
+    """The worker's lines in our form, scrubbed like all others."""
+    logging.config.dictConfig(settings.LOGGING)

@@ -163,20 +163,20 @@ REST_FRAMEWORK = {
 }
 
 # --- Celery ----------------------------------------------------------------------------------
-_BROKER_DIR = ENV.data_dir / "broker"
-CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+_QUEUE, _CONTROL = ENV.data_dir / "broker" / "queue", ENV.data_dir / "broker" / "control"
+BROKER_FOLDERS = () if REDIS_URL else (_QUEUE, _CONTROL)
+CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {}
     if REDIS_URL
     else {
-        "data_folder_in": str(_BROKER_DIR / "queue"),
-        "data_folder_out": str(_BROKER_DIR / "queue"),
-        "control_folder": str(_BROKER_DIR / "control"),
+        "data_folder_in": str(_QUEUE),
+        "data_folder_out": str(_QUEUE),
+        "control_folder": str(_CONTROL),
     }
 )
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(ENV.data_dir / "beat-schedule")
 CELERY_TIMEZONE = "UTC"
 

@@ -1,22 +1,30 @@
 """`manage.py prepare`: what `./run` does before it starts the server; safe to repeat."""
 
+from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts import services
+from accounts import queries, services
+from accounts.capabilities import OWNER_SLUG
 from accounts.errors import GatewayError
+from mssproject import demo
 
 
 class Command(BaseCommand):
     help = "Migrate, collect static files, create the owner from the environment or a setup token."
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--demo", action="store_true", help="create the demo's users")
+
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0, interactive=False)
         call_command("collectstatic", verbosity=0, interactive=False)
         call_command("check")
+        if options["demo"]:
+            self._create_demo_users()
         if services.has_owner():
             return
         if settings.MSS_OWNER_USERNAME and settings.MSS_OWNER_PASSWORD:
@@ -31,3 +39,12 @@ class Command(BaseCommand):
         except GatewayError as error:
             raise CommandError(f"MSS_OWNER_USERNAME, MSS_OWNER_PASSWORD: {error.message}") from None
         self.stdout.write(f"created the owner {username}")
+
+    def _create_demo_users(self) -> None:
+        for role in demo.ROLES:
+            if queries.user_by_name(role) is not None:
+                continue
+            if role == OWNER_SLUG:
+                services.create_owner(username=role, password=demo.PASSWORD)
+            else:
+                services.create_user(username=role, password=demo.PASSWORD, role=role, actor=None)
