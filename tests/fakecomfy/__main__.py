@@ -22,6 +22,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", action="store_true", help="plant demo models and files")
     parser.add_argument("--multi-user", action="store_true")
     parser.add_argument("--record", action=argparse.BooleanOptionalAction, default=None)
+    parser.add_argument("--jobs", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--verbose", action="store_true", help="print the log to stderr")
     return parser.parse_args()
 
@@ -39,6 +40,7 @@ async def _serve(args: argparse.Namespace) -> int:
         verbose=args.verbose,
         multi_user=args.multi_user,
         record=args.record,
+        jobs=args.jobs,
     )
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -47,7 +47,8 @@ def make_app(core: Core) -> web.Application:
     for route in routes:
         if isinstance(route, web.RouteDef):
             prefixed.route(route.method, "/api" + route.path, **route.kwargs)(route.handler)
-    app.add_routes(jobs.make_routes(core))
+    if core.options.jobs:
+        app.add_routes(jobs.make_routes(core))
     app.add_routes(prefixed)
     app.add_routes(routes)
     info.add_static(app, core)

@@ -1,4 +1,4 @@
-"""GET /api/jobs and /api/jobs/{id}: a plain form of what ComfyUI has had since 0.4."""
+"""/api/jobs: a plain form of what newer versions than 0.3.64 have, and newer pages need."""
 
 from __future__ import annotations
 
@@ -50,6 +50,31 @@ def make_routes(core: Core) -> web.RouteTableDef:
             detail["execution_status"] = entry["status"]
             detail["execution_meta"] = entry.get("meta", {})
         return web.json_response({**job, **detail})
+
+    def cancel(job_id: str) -> bool:
+        running, pending = core.queue.snapshot()
+        if any(item[1] == job_id for item in running):
+            core.executor.interrupt.set()
+            return True
+        core.queue.delete(job_id)
+        return any(item[1] == job_id for item in pending)
+
+    @routes.post("/api/jobs/cancel")
+    async def cancel_jobs(request: web.Request) -> web.Response:
+        job_ids = (await request.json()).get("job_ids")
+        if not isinstance(job_ids, list) or not job_ids:
+            return web.json_response({"error": "job_ids must be a non-empty list"}, status=400)
+        known = {job["id"] for job in _all(core)}
+        # All or nothing: an unknown id refuses the whole call.
+        if not known.issuperset(job_ids):
+            return web.json_response({"error": "Job not found"}, status=404)
+        results = [cancel(job_id) for job_id in job_ids]
+        return web.json_response({"cancelled": any(results)})
+
+    @routes.post("/api/jobs/{job_id}/cancel")
+    async def cancel_job(request: web.Request) -> web.Response:
+        # Nothing to do is no error: finished and unknown jobs answer 200 as well.
+        return web.json_response({"cancelled": cancel(request.match_info["job_id"])})
 
     return routes
 

@@ -26,7 +26,7 @@ def recording(core: Core) -> Any:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/_fake/"):
             return await handler(request)
-        note = record.begin(request)
+        note = request[record.RECORD] = record.begin(request)
         core.recorder.add(note)
         try:
             if core.hang_next:

@@ -20,3 +20,4 @@ class Options:
     verbose: bool = False
     multi_user: bool = False
     record: bool = True
+    jobs: bool = True

@@ -123,6 +123,9 @@ class Recorder:
         self._settle(record)
 
 
+# Where a request holds its record while it is answered.
+RECORD = web.RequestKey("record", RequestRecord)
+
 # Bodies being received now, by the id of their stream. aiohttp's StreamReader has slots and no
 # room for an attribute of ours; a subclass with the same layout can at least replace its class.
 _taps: dict[int, RequestRecord] = {}

@@ -23,7 +23,8 @@ class FakeComfy:
     base_dir: where input, output, temp, models and user are made; port 0: any free one;
     frontend: None or "none" (built-in page), "auto" (installed package) or a folder;
     bench: run nothing, offer /_bench/; control: offer /_fake/; seed: plant demo models;
-    record: keep what is received in `requests` (off by default in bench mode).
+    record: keep what is received in `requests` (off by default in bench mode);
+    jobs: have the /api/jobs routes of newer versions.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class FakeComfy:
         verbose: bool = False,
         multi_user: bool = False,
         record: bool | None = None,
+        jobs: bool = True,
         recorder: Recorder | None = None,
     ) -> None:
         self.options = Options(
@@ -54,6 +56,7 @@ class FakeComfy:
             verbose=verbose,
             multi_user=multi_user,
             record=not bench if record is None else record,
+            jobs=jobs,
         )
         self.port = port
         self.recorder = recorder or Recorder()
@@ -63,6 +66,8 @@ class FakeComfy:
         self._runner: web.AppRunner | None = None
         self._publisher: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
+        # A killed server stops by itself; who stops it again meanwhile has to wait for that.
+        self._stopping = asyncio.Lock()
 
     @property
     def base_dir(self) -> str:
@@ -120,22 +125,24 @@ class FakeComfy:
         return self
 
     async def stop(self) -> None:
-        core, runner, publisher = self.core, self._runner, self._publisher
-        self.core = self._runner = self._publisher = None
-        if core is None or runner is None:
-            return
-        core.stopped.set()
-        for site in list(runner.sites):
-            await site.stop()
-        core.hub.drop_all()
-        if publisher is not None and not publisher.done():
-            publisher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await publisher
-        if core.worker.alive:
-            await asyncio.get_running_loop().run_in_executor(None, core.worker.stop, 0.5)
-        await runner.cleanup()
-        core.folders.clear_temp()
+        """Ends at once, as a killed process: sockets are cut, what runs is given up."""
+        async with self._stopping:
+            core, runner, publisher = self.core, self._runner, self._publisher
+            if core is None or runner is None or publisher is None:
+                return
+            core.stopped.set()
+            for site in list(runner.sites):
+                await site.stop()
+            core.hub.drop_all()
+            if not publisher.done():
+                publisher.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await publisher
+            if core.worker.alive:
+                await asyncio.get_running_loop().run_in_executor(None, core.worker.stop, 0.5)
+            await runner.cleanup()
+            core.folders.clear_temp()
+            self.core = self._runner = self._publisher = None
 
     async def restart(self) -> None:
         """As if the process had been restarted: same port, memory lost, sockets dropped."""

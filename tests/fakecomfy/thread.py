@@ -101,7 +101,7 @@ class FakeComfyThread:
         self._call(self.server.stop())
 
     def come_back(self) -> None:
-        self._call(self._start_server())
+        self.restart()
 
     def pause(self) -> None:
         self.server.pause()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
 
-from .record import RequestRecord
+from .record import RECORD, RequestRecord
 
 if TYPE_CHECKING:
     from .core import Core
@@ -46,6 +46,7 @@ def add_routes(routes: web.RouteTableDef, core: Core) -> None:
 
 def _note(core: Core, request: web.Request, kind: str, sid: str) -> None:
     if core.options.record:
+        request[RECORD].status = 101
         record = RequestRecord(kind, request.method, request.raw_path, [], time.time(), sid=sid)
         core.recorder.add(record)
 

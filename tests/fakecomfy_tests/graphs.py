@@ -42,14 +42,14 @@ def fail(message: str = "boom") -> Graph:
     return graph
 
 
-def wait_idle(url: str, seconds: float = 5) -> None:
+def wait_idle(url: str, seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds
     while send(url, "GET", "/prompt").json()["exec_info"]["queue_remaining"]:
         assert time.monotonic() < deadline, "the queue does not get empty"
         time.sleep(0.005)
 
 
-def wait_running(url: str, seconds: float = 5) -> None:
+def wait_running(url: str, seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds
     while not send(url, "GET", "/queue").json()["queue_running"]:
         assert time.monotonic() < deadline, "nothing runs"

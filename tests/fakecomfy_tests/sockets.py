@@ -38,7 +38,7 @@ class Client:
     def closed(self) -> bool:
         return self._task.done()
 
-    async def wait_for(self, condition: Any, seconds: float = 5) -> None:
+    async def wait_for(self, condition: Any, seconds: float = 15) -> None:
         async with asyncio.timeout(seconds):
             while not condition(self):
                 self._changed.clear()

@@ -104,9 +104,7 @@ async def test_client_repeats_prompt_all_is_cached(
     comfy: FakeComfy, session: aiohttp.ClientSession
 ) -> None:
     await post(session, comfy.url, save())
-    watcher = await connect(session, comfy.ws_url, "w")
-    await watcher.wait_for(lambda c: c.frames[0]["data"]["status"] or _idle(1)(c))
-    await watcher.close()
+    await comfy.wait_idle()
     for name in (
         "the same prompt again: all cached",
         "the same prompt again by another client: cached across users",
@@ -135,9 +133,8 @@ async def test_client_without_flags_gets_plain_previews(
 
 async def _warm(comfy: FakeComfy, session: aiohttp.ClientSession) -> None:
     """Runs a prompt whose first node the next one finds in the cache, as in the recording."""
-    prompt_id = await post(session, comfy.url, slow(0, 1))
-    while await history(session, comfy.url, prompt_id) is None:
-        await asyncio.sleep(0.01)
+    await post(session, comfy.url, slow(0, 1))
+    await comfy.wait_idle()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ def test_client_interrupts_without_id_whatever_runs_stops(
     post(fake.url, slow(10), client_id="somebody", prompt_id="p")
     wait_running(fake.url)
     assert send(fake.url, "POST", "/interrupt", body).status == 200
-    wait_idle(fake.url, 1)
+    wait_idle(fake.url, 5)
     status = send(fake.url, "GET", "/history/p").json()["p"]["status"]
     assert (status["status_str"], status["completed"]) == ("error", False)
     assert status["messages"][-1][0] == "execution_interrupted"
@@ -98,7 +99,7 @@ def test_client_interrupts_with_id_only_that_prompt_stops(fake: FakeComfyThread)
     time.sleep(0.1)
     assert _queue(fake.url)["queue_running"][0][1] == "p"
     _post_json(fake.url, "/interrupt", {"prompt_id": "p"})
-    wait_idle(fake.url, 1)
+    wait_idle(fake.url, 5)
     history = send(fake.url, "GET", "/history").json()
     assert [history[i]["status"]["status_str"] for i in ("p", "q")] == ["error", "success"]
 
@@ -198,3 +199,27 @@ def test_jobs_list_shows_states_in_pages(fake: FakeComfyThread) -> None:
     send(fake.url, "POST", "/interrupt")
     wait_idle(fake.url)
     assert send(fake.url, "GET", "/api/jobs/running").json()["status"] == "cancelled"
+
+
+def test_jobs_are_cancelled_running_and_pending(fake: FakeComfyThread) -> None:
+    post(fake.url, slow(20), prompt_id="running")
+    wait_running(fake.url)
+    for name in ("one", "two", "three"):
+        post(fake.url, save(), prompt_id=name)
+    url = fake.url
+    assert _post_json(url, "/api/jobs/cancel", {"job_ids": ["one", "nope"]}).status == 404
+    assert _post_json(url, "/api/jobs/cancel", {"job_ids": ["one", "two"]}).json() == {
+        "cancelled": True
+    }
+    assert [i[1] for i in _queue(url)["queue_pending"]] == ["three"]
+    assert send(url, "POST", "/api/jobs/nope/cancel").json() == {"cancelled": False}
+    assert send(url, "POST", "/api/jobs/running/cancel").json() == {"cancelled": True}
+    wait_idle(url)
+    history = send(url, "GET", "/history").json()
+    assert list(history) == ["running", "three"]
+
+
+def test_server_of_the_recorded_version_has_no_jobs(base: Path) -> None:
+    with FakeComfyThread(base, jobs=False) as server:
+        assert send(server.url, "GET", "/api/jobs").status == 404
+        assert send(server.url, "POST", "/api/jobs/x/cancel").status == 405
