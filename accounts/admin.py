@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth import admin as auth_admin
 from django.contrib.auth.forms import AdminPasswordChangeForm, ReadOnlyPasswordHashField
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -19,6 +20,10 @@ from accounts import errors, services
 from accounts.capabilities import OWNER_SLUG, Capability
 from accounts.login import client_ip
 from accounts.models import ApiToken, AuditEntry, Role, Session, User
+
+# Imported for its registration of Group, which is replaced below.
+assert auth_admin.GroupAdmin
+admin.site.unregister(Group)
 
 
 def actor_of(request: HttpRequest) -> User:
@@ -255,6 +260,17 @@ class RoleAdmin(admin.ModelAdmin):
             role=obj.slug,
             fields=form.changed_data,
         )
+
+
+@admin.register(Group)
+class TeamAdmin(admin.ModelAdmin):
+    """Plain groups. They carry model grants; capabilities are the roles' business."""
+
+    fields = ("name",)
+    search_fields = ("name",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        return super().get_queryset(request).filter(role=None)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):

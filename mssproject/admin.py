@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 
 
 class GatewayAdminSite(AdminSite):
@@ -25,6 +26,12 @@ class GatewayAdminSite(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         return HttpResponseRedirect("/logout")
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # Django's own form would leave sessions open and the audit trail empty.
+        return HttpResponseRedirect(reverse("admin:accounts_user_password", args=[request.user.pk]))
 
 
 class GatewayAdminConfig(AdminConfig):

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 from mssproject.env import BASE_DIR
@@ -16,13 +15,14 @@ ROLES: Final = ("owner", "admin", "power", "user", "guest")
 
 
 @contextmanager
-def simulated_comfyui(directory: Path = DEMO_DIR) -> Iterator[dict[str, str]]:
+def simulated_comfyui() -> Iterator[dict[str, str]]:
     """Runs the simulated ComfyUI; the environment for a gateway in front of it.
 
-    Settings from outside stay, except where the demo keeps its data and the address of
-    ComfyUI; it never listens anywhere but on loopback.
+    Settings from outside stay, except the address of ComfyUI; the demo never listens
+    anywhere but on loopback. What it keeps lies below `.demo`, or MSS_DATA_DIR if set.
     """
-    directory.mkdir(exist_ok=True)
+    directory = BASE_DIR / os.environ.get("MSS_DATA_DIR", DEMO_DIR)
+    directory.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "tests.fakecomfy", "--port", "0", "--seed"]
     command += ["--base-dir", str(directory / "comfyui"), "--frontend", "auto"]
     process = subprocess.Popen(
