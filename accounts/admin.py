@@ -7,8 +7,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth import admin as auth_admin
-from django.contrib.auth.forms import AdminPasswordChangeForm, ReadOnlyPasswordHashField
+from django.contrib.auth import admin as auth_admin  # noqa: F401 - it registers Group, see below
+from django.contrib.auth.forms import ReadOnlyPasswordHashField, SetPasswordForm
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
@@ -21,8 +21,7 @@ from accounts.capabilities import OWNER_SLUG, Capability
 from accounts.login import client_ip
 from accounts.models import ApiToken, AuditEntry, Role, Session, User
 
-# Imported for its registration of Group, which is replaced below.
-assert auth_admin.GroupAdmin
+# Django's page for groups would show roles as well; TeamAdmin replaces it.
 admin.site.unregister(Group)
 
 
@@ -80,7 +79,15 @@ class UserAdmin(admin.ModelAdmin):
     filter_horizontal = ("groups", "user_permissions")
     actions = ("log_out_everywhere",)
     form = ChangeUserForm
-    change_password_form = AdminPasswordChangeForm
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        # `?password__startswith=` would tell a hash letter by letter.
+        return not lookup.startswith("password") and super().lookup_allowed(lookup, value, request)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        # Who does not administrate everything would give away, or take, what they lack.
+        single = () if actor_of(request).is_superuser else ("user_permissions",)
+        return (*self.readonly_fields, *single)
 
     def get_form(
         self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any
@@ -108,16 +115,18 @@ class UserAdmin(admin.ModelAdmin):
         user = self.get_object(request, id)
         if user is None or not self.has_change_permission(request, user):
             raise PermissionDenied
-        form = AdminPasswordChangeForm(user, request.POST or None)
+        form = SetPasswordForm(user, request.POST or None)
         if request.method == "POST" and form.is_valid():
-            services.set_password(
-                user,
-                form.cleaned_data["password1"],
-                actor=actor_of(request),
-                ip=client_ip(request),
-            )
-            self.message_user(request, "The password is set; all sessions have ended.")
-            return redirect("admin:accounts_user_change", user.pk)
+            password = form.cleaned_data["new_password1"]
+            try:
+                services.set_password(
+                    user, password, actor=actor_of(request), ip=client_ip(request)
+                )
+            except errors.BadRequest as error:
+                form.add_error("new_password1", error.message)
+            else:
+                self.message_user(request, "The password is set; all sessions have ended.")
+                return redirect("admin:accounts_user_change", user.pk)
         context = {
             **self.admin_site.each_context(request),
             "title": f"Set the password of {user}",
@@ -175,6 +184,11 @@ class UserAdmin(admin.ModelAdmin):
         except errors.GatewayError as error:
             self.message_user(request, error.message, messages.ERROR)
             return redirect(request.path)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        # What an account owns goes with it, also what cannot be deleted by itself.
+        shown, counts, denied, protected = super().get_deleted_objects(objs, request)
+        return shown, counts, denied & {self.opts.verbose_name}, protected
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         services.delete_user(obj, actor=actor_of(request), ip=client_ip(request))
@@ -234,8 +248,12 @@ class RoleAdmin(admin.ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> Any:
         return () if obj is None else ("slug",)
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and actor_of(request).is_superuser
+
     def has_change_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
-        allowed = super().has_change_permission(request, obj)
+        # A role is what its holders may do, so only who may do everything shapes one.
+        allowed = super().has_change_permission(request, obj) and actor_of(request).is_superuser
         # Nobody raises a role above themselves, nor strips the owner's.
         return allowed and (
             obj is None or (obj.slug != OWNER_SLUG and obj.rank <= actor_of(request).role.rank)

@@ -21,7 +21,7 @@ from django.utils import timezone
 from accounts import errors, tokens
 from accounts.capabilities import Capability
 from accounts.credentials import Credential, Place
-from accounts.dbthread import in_db_thread
+from accounts.dbthread import in_db_thread, later
 from accounts.identity import Auth, Identity
 from accounts.identity_cache import IdentityCache
 from accounts.models import ApiToken, Role, Session, User
@@ -178,7 +178,7 @@ def _touch(model: type[Session] | type[ApiToken], pk: Any, last_used: datetime |
     now = timezone.now()
     known = _utc(last_used)
     if known is None or now - known >= LAST_USED_STEP:
-        model._default_manager.filter(pk=pk).update(last_used_at=now)
+        later(model._default_manager.filter(pk=pk).update, last_used_at=now)
 
 
 # --- invalidation -------------------------------------------------------------------------

@@ -5,7 +5,6 @@ import binascii
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -56,7 +55,7 @@ def find_credential(
         if len(authorization) > 1:
             raise TokenInvalid("Send one Authorization header, not several.")
         return _from_header(authorization[0])
-    if query_allowed and b"token" in query:
+    if query_allowed and (b"token" in query or b"%" in query):
         for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
             if name in QUERY_NAMES:
                 return Credential(_bounded(value), Place.QUERY)
@@ -95,14 +94,14 @@ def _bounded(token: str) -> str:
 
 
 def _cookie(headers: RawHeaders) -> str | None:
+    """The first cookie of our name. Other programs on this host set cookies too, some of them
+    malformed; a parser that gives up at one of those would lock its owner out here."""
     for name, value in headers:
-        if name == b"cookie" and COOKIE_NAME.encode() in value:
-            try:
-                morsel = SimpleCookie(value.decode("latin-1")).get(COOKIE_NAME)
-            except CookieError:
-                return None
-            if morsel is not None:
-                return morsel.value
+        if name == b"cookie":
+            for pair in value.decode("latin-1").split(";"):
+                key, _, text = pair.partition("=")
+                if key.strip() == COOKIE_NAME and (token := text.strip().strip('"')):
+                    return token
     return None
 
 
@@ -146,7 +145,10 @@ def check_login_origin(headers: RawHeaders, *, scheme: str) -> None:
 
 def is_own_origin(origin: str, headers: RawHeaders, scheme: str) -> bool:
     """Whether `origin` is this request's own scheme, host and port."""
-    url = urlsplit(origin)
+    try:
+        url = urlsplit(origin)
+    except ValueError:
+        return False
     host = header(headers, b"host") or ""
     scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
     return url.scheme == scheme and _with_port(url.netloc, scheme) == _with_port(host, scheme)

@@ -5,6 +5,7 @@ Django's own `sync_to_async` makes a thread and thus a connection for each reque
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,11 +13,15 @@ from typing import Final, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connection
 
+logger = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS: Final = 4
 _executor = ThreadPoolExecutor(THREADS, thread_name_prefix="db")
+# For what nobody waits for: a database that is locked must not hold up those who read.
+_aside = ThreadPoolExecutor(1, thread_name_prefix="db-aside")
 
 
 async def in_db_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -24,6 +29,19 @@ async def in_db_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
     if `func` had not begun to write (a lost server: PostgreSQL restarted)."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_executor, partial(_guarded, func, *args, **kwargs))
+
+
+def later(func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Do this some time soon. If the database refuses, it is logged and not done."""
+    _aside.submit(_tried, partial(func, *args, **kwargs))
+
+
+def _tried(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("left undone: %s", error)
+        connection.close()
 
 
 def _guarded(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

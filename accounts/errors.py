@@ -162,6 +162,10 @@ class UpstreamUnreachable(GatewayError):
     sentence = "ComfyUI does not answer. Ask the administrator whether it runs."
 
 
+class UpstreamBroke(UpstreamUnreachable):
+    """The connection was there and ended: ComfyUI may have done what it was asked."""
+
+
 class UpstreamTimeout(GatewayError):
     code = "UPSTREAM_TIMEOUT"
     status = 504

@@ -1,5 +1,7 @@
 """Check a password, start a session, set its cookie: shared by the pages and the API."""
 
+from threading import BoundedSemaphore
+
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -10,6 +12,11 @@ from accounts.credentials import COOKIE_NAME
 from accounts.models import Session, User
 
 HOME = "/"
+# Each check of a password takes some 70 MB for a moment (Argon2): so many at a time, the
+# others wait their turn, and not for ever.
+PARALLEL_CHECKS = 3
+MAX_WAIT_SECONDS = 10.0
+_checks = BoundedSemaphore(PARALLEL_CHECKS)
 
 
 def check_password(request: HttpRequest, username: str, password: str) -> User:
@@ -18,8 +25,14 @@ def check_password(request: HttpRequest, username: str, password: str) -> User:
     Raises:
         InvalidCredentials: wrong password, unknown or disabled user, all with one answer;
             Django hashes for an unknown name as well, so the time tells nothing either.
+        Throttled: too many are being checked at this moment
     """
-    user = authenticate(request, username=username, password=password)
+    if not _checks.acquire(timeout=MAX_WAIT_SECONDS):
+        raise errors.Throttled(headers={"Retry-After": "5"})
+    try:
+        user = authenticate(request, username=username, password=password)
+    finally:
+        _checks.release()
     if not isinstance(user, User):
         known = User.objects.filter(username__iexact=username).first()
         services.audit("login.failed", subject=known, ip=client_ip(request), username=username)
@@ -41,7 +54,7 @@ def set_cookie(
     response.set_cookie(
         COOKIE_NAME,
         jwt,
-        max_age=int(lifetime.total_seconds()),
+        max_age=round(lifetime.total_seconds()),
         httponly=True,
         secure=request.is_secure(),
         samesite="Strict",

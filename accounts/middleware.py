@@ -1,5 +1,6 @@
 """Who is asking, for Django's pages and the admin: the cookie's session, or nobody."""
 
+from os import SEEK_END
 from typing import Any, cast
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -17,7 +18,7 @@ from accounts.credentials import (
     check_same_origin,
     find_credential,
 )
-from accounts.identity import Identity
+from accounts.identity import Auth, Identity
 from accounts.models import User
 
 
@@ -38,6 +39,7 @@ class SessionUserMiddleware(AuthenticationMiddleware):
     """
 
     def process_request(self, request: HttpRequest) -> Any:
+        _measure_body(request)
         try:
             credential = find_credential(raw_headers(request))
             if credential is not None and credential.place is Place.COOKIE:
@@ -54,6 +56,15 @@ class SessionUserMiddleware(AuthenticationMiddleware):
         return None
 
 
+def _measure_body(request: HttpRequest) -> None:
+    """Django and DRF take a body without a declared length (sent in chunks) for an empty one;
+    the handler has it whole by now."""
+    if "CONTENT_LENGTH" not in request.META and "HTTP_TRANSFER_ENCODING" in request.META:
+        body = request._stream
+        request.META["CONTENT_LENGTH"] = str(body.seek(0, SEEK_END))
+        body.seek(0)
+
+
 def _user(request: HttpRequest, credential: Credential | None) -> User | AnonymousUser:
     identity = cookie_identity(credential)
     if identity is None:
@@ -64,10 +75,15 @@ def _user(request: HttpRequest, credential: Credential | None) -> User | Anonymo
 
 
 def cookie_identity(credential: Credential | None) -> Identity | None:
-    """The identity behind a cookie, or None: a page shows its login form then."""
+    """The identity behind a cookie, or None: a page shows its login form then.
+
+    Only a session counts. An API token may be limited to some capabilities, and the admin
+    asks for none of them.
+    """
     if credential is None or credential.place is not Place.COOKIE:
         return None
     try:
-        return identify_sync(credential)
+        identity = identify_sync(credential)
     except errors.Unauthenticated:
         return None
+    return identity if identity.auth is Auth.SESSION else None

@@ -73,6 +73,10 @@ class Role(Group):
         super().save(*args, **kwargs)
 
     def clean(self) -> None:
+        if Group.objects.filter(name=self.slug).exclude(pk=self.pk).exists():
+            raise ValidationError({"slug": "A team has this name."})
+        if self.blocked_node_classes is None:  # an emptied field of a form
+            self.blocked_node_classes = []
         classes = self.blocked_node_classes
         if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
             raise ValidationError({"blocked_node_classes": "Give a list of class names."})

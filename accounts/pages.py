@@ -5,14 +5,13 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.exceptions import APIException
 from rest_framework.permissions import AllowAny
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts import errors, login, services
+from accounts.api.base import GatewayView
 from accounts.api.errors import gateway_error
 from accounts.api.serializers import LoginSerializer, RegisterSerializer
 from accounts.api.views import validated
@@ -37,13 +36,11 @@ def wants_page(request: HttpRequest) -> bool:
     return "text/html" in accept and "application/json" not in accept
 
 
-class Page(APIView):
+class Page(GatewayView):
     """An address that answers people with a template and clients with JSON."""
 
     authentication_classes: Any = ()
     permission_classes = (AllowAny,)
-    parser_classes = (JSONParser, FormParser, MultiPartParser)
-    renderer_classes = (JSONRenderer,)
     template = ""
 
     def page(self, request: Request, *, status: int = 200, **context: Any) -> HttpResponse:
@@ -88,8 +85,13 @@ def finished_login(request: Request, user: User, wanted_next: object) -> HttpRes
     return response
 
 
-def _text(data: Any, *names: str) -> str:
+def _text(request: Request, *names: str) -> str:
     """The first of these fields that is text, to show a form again."""
+    data: Any
+    try:
+        data = request.data
+    except APIException:  # of no kind that can be read, which is what the page will say
+        data = None
     values = (data.get(name) for name in names) if hasattr(data, "get") else ()
     return next((value for value in values if isinstance(value, str)), "")
 
@@ -115,13 +117,13 @@ class LoginPage(Page):
             raise errors.PermissionDenied("Guest access is off.")
         given = validated(LoginSerializer, request.data)
         user = login.check_password(request._request, given["username"], given["password"])
-        wanted = _text(request.data, "next") or request.query_params.get("next")
+        wanted = _text(request, "next") or request.query_params.get("next")
         return finished_login(request, user, wanted)
 
     def page_context(self, request: Request) -> dict[str, Any]:
-        wanted = _text(request.data, "next")
+        wanted = _text(request, "next")
         return {
-            "username": _text(request.data, "username")[:150],
+            "username": _text(request, "username")[:150],
             "next": login.next_url(request._request, wanted),
         }
 
@@ -183,8 +185,8 @@ class RegisterPage(Page):
 
     def page_context(self, request: Request) -> dict[str, Any]:
         return {
-            "setup_token": _text(request.data, "setup_token"),
-            "username": _text(request.data, "username", "new_user_username"),
+            "setup_token": _text(request, "setup_token"),
+            "username": _text(request, "username", "new_user_username"),
         }
 
 

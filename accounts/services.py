@@ -6,7 +6,7 @@
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
@@ -19,6 +19,9 @@ from accounts import errors, tokens
 from accounts.authentication import forget_user
 from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
 from accounts.models import ApiToken, AuditEntry, Role, Session, SetupToken, User
+
+# Django hashes any length; a megabyte of password is an attack, not a password.
+MAX_PASSWORD_CHARS: Final = 1024
 
 
 def audit(
@@ -82,8 +85,13 @@ def create_owner(*, username: str, password: str, ip: str | None = None) -> User
 
 def capabilities_of(user: User) -> frozenset[Capability]:
     """What the account holds through its role and by itself."""
-    names = set(user.role.permissions.values_list("codename", flat=True))
-    names |= set(user.user_permissions.values_list("codename", flat=True))
+    names = set(user.user_permissions.values_list("codename", flat=True))
+    return capabilities_of_role(user.role) | {cap for cap in Capability if cap in names}
+
+
+def capabilities_of_role(role: Role) -> frozenset[Capability]:
+    """What a role holds."""
+    names = set(role.permissions.values_list("codename", flat=True))
     return frozenset(cap for cap in Capability if cap in names)
 
 
@@ -113,6 +121,8 @@ def _add_user(username: str, password: str, role: Role) -> User:
 
 def check_password_strength(password: str, user: User) -> None:
     """Raise BadRequest, field `password`, unless Django's validators accept it."""
+    if len(password) > MAX_PASSWORD_CHARS:
+        raise errors.BadRequest("This password is too long.", field="password")
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -128,6 +138,8 @@ def _may_give(actor: User, role: Role) -> None:
         raise errors.PermissionDenied("There is one owner; ownership can only be transferred.")
     if role.rank > actor.role.rank:
         raise errors.PermissionDenied("This role ranks above yours.")
+    if not actor.is_superuser and not capabilities_of_role(role) <= capabilities_of(actor):
+        raise errors.PermissionDenied("This role may do more than you.")
 
 
 def may_manage(actor: User, subject: User) -> bool:
@@ -153,6 +165,8 @@ def set_role(user: User, role: Role, *, actor: User | None, ip: str | None = Non
     if role.slug == OWNER_SLUG:
         raise errors.PermissionDenied("There is one owner; ownership can only be transferred.")
     if actor is not None:
+        if actor.pk == user.pk:
+            raise errors.PermissionDenied("Nobody changes their own role.")
         _may_give(actor, role)
     before = user.role_id
     user.role = role

@@ -27,7 +27,7 @@ class GatewayAdminSite(AdminSite):
     ) -> HttpResponse:
         return HttpResponseRedirect("/logout")
 
-    def password_change(
+    def password_change(  # type: ignore[override]
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         # Django's own form would leave sessions open and the audit trail empty.

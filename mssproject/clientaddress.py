@@ -1,7 +1,14 @@
 """The client's address and scheme, believing a proxy's headers only if the proxy is trusted."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 
 from accounts.credentials import RawHeaders
 
@@ -13,13 +20,14 @@ def networks(entries: Sequence[str]) -> Networks:
     return tuple(ip_network(entry, strict=False) for entry in entries)
 
 
-def _trusted(address: str, trusted: Networks) -> bool:
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    """An address in the one form that everything else stores and compares: without the zone
+    of a link-local one, and IPv4 as such."""
     try:
-        parsed = ip_address(address)
+        address = ip_address(text.partition("%")[0])
     except ValueError:
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return any((mapped or parsed) in network for network in trusted)
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def client_of(peer: str, scheme: str, headers: RawHeaders, trusted: Networks) -> tuple[str, str]:
@@ -28,23 +36,28 @@ def client_of(peer: str, scheme: str, headers: RawHeaders, trusted: Networks) ->
     `X-Forwarded-For` is read from the right: the first address that is no trusted proxy is
     the client. What stands further left is the client's own claim.
     """
-    if not trusted or not _trusted(peer, trusted):
+    client = _parsed(peer)
+    if client is None:
         return peer, scheme
-    address = peer
-    for candidate in reversed(_values(headers, b"x-forwarded-for")):
-        try:
-            ip_address(candidate)
-        except ValueError:
+    if not _trusted(client, trusted):
+        return str(client), scheme
+    for text in reversed(_values(headers, b"x-forwarded-for")):
+        candidate = _parsed(text)
+        if candidate is None:
             break
-        address = candidate
-        if not _trusted(candidate, trusted):
+        client = candidate
+        if not _trusted(client, trusted):
             break
     forwarded = _values(headers, b"x-forwarded-proto")
     if forwarded and forwarded[-1].lower() in ("http", "https"):
         secure = forwarded[-1].lower() == "https"
         websocket = scheme in ("ws", "wss")
         scheme = ("wss" if secure else "ws") if websocket else ("https" if secure else "http")
-    return address, scheme
+    return str(client), scheme
+
+
+def _trusted(address: IPv4Address | IPv6Address, trusted: Networks) -> bool:
+    return any(address in network for network in trusted)
 
 
 def _values(headers: RawHeaders, name: bytes) -> list[str]:

@@ -6,9 +6,10 @@
 import contextlib
 import difflib
 import os
+import re
 import socket
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ BASE_DIR: Final = Path(__file__).resolve().parent.parent
 # Names that other programs on the same machine own must not stop us, so only our own
 # prefix is checked strictly; the others are checked for near misses.
 OWN_PREFIX: Final = "MSS_"
+
+_HOST: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
 
 class EnvError(Exception):
@@ -55,6 +58,7 @@ class Env(BaseSettings):
     secret_key: SecretStr | None = Field(
         None,
         alias="SECRET_KEY",
+        min_length=32,
         description="Signs sessions. Without it one is made once and kept in the data directory.",
     )
     database_url: SecretStr | None = Field(
@@ -108,7 +112,11 @@ class Env(BaseSettings):
         24, alias="MSS_SESSION_HOURS", gt=0, le=8760, description="How long a login lasts."
     )
     max_token_hours: float = Field(
-        8760, alias="MSS_MAX_TOKEN_HOURS", gt=0, description="The longest life of an API token."
+        8760,
+        alias="MSS_MAX_TOKEN_HOURS",
+        gt=0,
+        le=876_000,
+        description="The longest life of an API token.",
     )
     max_prompt_nodes: int = Field(
         1000, alias="MSS_MAX_PROMPT_NODES", ge=1, description="Most nodes in one prompt."
@@ -136,6 +144,40 @@ class Env(BaseSettings):
         _ = url.port  # raises ValueError for a bad one
         return value.rstrip("/")
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_known_database(cls, value: SecretStr | None) -> SecretStr | None:
+        # No message may show the value: it holds a password.
+        if value is not None and _scheme(value) not in ("postgres", "postgresql", "sqlite"):
+            raise ValueError("must be an address like postgres://user:password@host/name")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and _scheme(value) not in ("redis", "rediss", "unix"):
+            raise ValueError("must be an address like redis://host:6379/0")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _is_host(cls, value: str) -> str:
+        if not _HOST.fullmatch(value) and not _is_ipv6(value):
+            raise ValueError("must be an address or a name, without port")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value == ():
+            raise ValueError("names no host")
+        for host in value or ():
+            name = host.removeprefix(".")
+            bracketed = host.startswith("[") and host.endswith("]") and _is_ipv6(host[1:-1])
+            if host != "*" and not bracketed and not _HOST.fullmatch(name):
+                raise ValueError(f"{host!r} is not a host name (without scheme and port)")
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -155,7 +197,14 @@ class Env(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return BASE_DIR / value.expanduser()
+        try:
+            path = BASE_DIR / value.expanduser()
+            nearest = next(place for place in (path, *path.parents) if place.exists())
+        except (OSError, RuntimeError) as error:  # RuntimeError: an unknown ~user
+            raise ValueError(f"cannot use {value}: {error}") from None
+        if not nearest.is_dir():
+            raise ValueError(f"{nearest} is not a folder")
+        return path
 
     @field_validator("workers")
     @classmethod
@@ -229,10 +278,34 @@ def _read_secret_files(given: dict[str, str]) -> list[str]:
         if path is None:
             continue
         try:
-            given.setdefault(name, Path(path).read_text().strip())
+            secret = Path(path).read_text().strip()
         except OSError as error:
             faults.append(f"{name}_FILE: cannot read {path}: {error.strerror}.")
+        except UnicodeDecodeError:
+            faults.append(f"{name}_FILE: {path} holds no text.")
+        else:
+            if secret:
+                given.setdefault(name, secret)
+            else:
+                faults.append(f"{name}_FILE: {path} is empty.")
     return faults
+
+
+def _scheme(url: SecretStr) -> str:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        _ = parts.port
+    except ValueError:  # whose message may show the address, password included
+        raise ValueError("is not a valid address") from None
+    return parts.scheme
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _unknown(given: Mapping[str, str]) -> list[str]:

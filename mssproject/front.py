@@ -3,15 +3,16 @@
 import secrets
 from typing import Final
 
-import orjson
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
+from starlette.exceptions import HTTPException
 
-from accounts.credentials import header
-from accounts.errors import BadRequest, GatewayError
+from accounts.credentials import header, without_tokens
+from accounts.errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from comfyproxy.asgitypes import App, Message, Receive, Scope, Send
-from comfyproxy.calls import JSON_TYPE, Reply
-from comfyproxy.entry import limited, log_refusal
+from comfyproxy.calls import Reply, refusal
+from comfyproxy.entry import limited
+from comfyproxy.gate import log_refusal
 from comfyproxy.paths import canonical
 from comfyproxy.stream import send_reply
 from mssproject.clientaddress import client_of, networks
@@ -32,7 +33,7 @@ class Front:
         self._comfy = comfy
         self._sockets = sockets
         self._pages = limited(pages, PAGE_BODY_LIMIT)
-        self._static = static
+        self._static = _static(static)
         self._trusted = networks(settings.MSS_TRUSTED_PROXIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +47,8 @@ class Front:
             await self._http(scope, receive, send)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not _host_is_ours(scope):
+        plain = settings.MSS_FORCE_HTTPS and scope["scheme"] == "ws"
+        if plain or not _host_is_ours(scope):
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -57,7 +59,7 @@ class Front:
         send = _finishing(scope, send)
         reply: Reply | None = None
         if not _host_is_ours(scope):
-            reply = _refusal(
+            reply = _refused(
                 scope, BadRequest("This host name is not configured. Set MSS_ALLOWED_HOSTS.")
             )
         elif settings.MSS_FORCE_HTTPS and scope["scheme"] == "http":
@@ -66,12 +68,12 @@ class Front:
             # Grants nothing by itself; `_finishing` adds what a configured origin may do.
             reply = Reply(204)
         if reply is not None:
-            await send_reply(reply, method, receive, send)
+            await send_reply(reply, method, send)
             return
         try:
             await self._app(scope)(scope, receive, send)
         except GatewayError as error:
-            await send_reply(_refusal(scope, error), method, receive, send)
+            await send_reply(_refused(scope, error), method, send)
 
     def _app(self, scope: Scope) -> App:
         """Whose address it is; below /api too, as ComfyUI's frontend asks for everything.
@@ -96,27 +98,39 @@ class Front:
         return self._pages
 
 
+def _static(files: App) -> App:
+    """Starlette's file server, its refusals turned into ours."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await files(scope, receive, send)
+        except HTTPException as error:
+            raise (MethodNotAllowed if error.status_code == 405 else NotFound) from None
+
+    return wrapped
+
+
 def _rewrite(scope: Scope, path: str) -> None:
     scope["path"] = path
     scope["raw_path"] = path.encode()
 
 
 def _host_is_ours(scope: Scope) -> bool:
-    host = header(scope["headers"], b"host") or ""
-    domain, _ = split_domain_port(host)
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if len(hosts) != 1:
+        return False
+    domain, _ = split_domain_port(hosts[0].decode("latin-1"))
     return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
 
 
-def _refusal(scope: Scope, error: GatewayError) -> Reply:
+def _refused(scope: Scope, error: GatewayError) -> Reply:
     log_refusal(scope, error)
-    headers = [JSON_TYPE, (b"cache-control", b"no-store")]
-    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-    return Reply(error.status, headers, orjson.dumps(error.body()))
+    return refusal(error)
 
 
 def _to_https(scope: Scope) -> Reply:
     host = header(scope["headers"], b"host") or ""
-    query = scope["query_string"]
+    query = without_tokens(scope["query_string"])
     target = b"https://" + host.encode() + scope["raw_path"] + (b"?" + query if query else b"")
     return Reply(308, [(b"location", target)])
 
@@ -142,7 +156,12 @@ def _finishing(scope: Scope, send: Send) -> Send:
 
     async def finished(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *extra]}
+            given = [
+                (name, value)
+                for name, value in message.get("headers", ())
+                if name.lower() != HSTS[0]
+            ]
+            message = {**message, "headers": [*given, *extra]}
         await send(message)
 
     return finished

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 FILE_NAME = "secret_key"
@@ -15,8 +16,8 @@ def read_or_create(data_dir: Path) -> str:
     path = data_dir / FILE_NAME
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
-        fresh = path.with_name(f"{FILE_NAME}.{os.getpid()}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor, name = tempfile.mkstemp(prefix=FILE_NAME, dir=data_dir)  # mode 600
+        fresh = Path(name)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(48))
             file.flush()

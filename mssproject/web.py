@@ -1,8 +1,12 @@
 """Start one web process: `python -m mssproject.web` (uvicorn; see DESIGN for why not daphne)."""
 
+import asyncio
+import resource
 import sys
 
 import uvicorn
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mssproject import env
 from mssproject.logging import config as logging_config
@@ -12,6 +16,106 @@ MAX_SOCKET_MESSAGE_BYTES = 4 * 1024 * 1024
 # A client silent for that long is asked whether it is still there.
 PING_SECONDS = 30.0
 GRACE_SECONDS = 25
+# Request line and headers together; also nginx's order of magnitude.
+MAX_HEAD_BYTES = 64 * 1024
+# Within which a request's head must be there, from the connection or from its first byte.
+HEAD_SECONDS = 20.0
+# File descriptors: a socket for each client, and one to ComfyUI for most of them.
+WANTED_FILES = 16_384
+_UNREADABLE = b'{"error":"The request is not understood.","code":"BAD_REQUEST"}'
+_HEAD_TOO_LARGE = b'{"error":"The request\'s headers are too large.","code":"TOO_LARGE"}'
+
+
+class Protocol(HttpToolsProtocol):
+    """Uvicorn's, except that a request's head is bounded in size and time, that trailers are
+    dropped, and that even what cannot be parsed is refused as JSON."""
+
+    # What has come since the last piece of a body or the end of a head: the head itself,
+    # chunk extensions, trailers.
+    _other_bytes = 0
+    _in_head = True
+    _head_timer: asyncio.TimerHandle | None = None
+    _served: RequestResponseCycle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_head_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        # Of several requests sent ahead uvicorn tells only the newest.
+        if self._served is not None and not self._served.response_complete:
+            self._served.disconnected = True
+            self._served.message_event.set()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._served = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head and self._head_timer is None:
+            self._start_head_timer()
+        self._other_bytes += len(data)
+        super().data_received(data)
+        # What the count is set back by, if it came with `data`, has done so by now.
+        if self._other_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, _HEAD_TOO_LARGE)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Behind the body come trailers; nothing here reads any, and uvicorn would keep all.
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._stop_head_timer()
+        self._in_head = False
+        self._other_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._other_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        self._other_bytes = 0
+        super().on_message_complete()
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_too_slow)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_too_slow(self) -> None:
+        # Handed over to the WebSocket protocol in the meantime: not ours any more.
+        if self._in_head and self.transport.get_protocol() is self:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, _UNREADABLE)
+
+    def _refuse(self, status: int, body: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        head = (
+            f"HTTP/1.1 {status} \r\ncontent-type: application/json; charset=utf-8\r\n"
+            f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def _raise_file_limit() -> None:
+    """As far as this process may; the usual soft limit of 1024 is soon reached."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def main() -> None:
@@ -20,12 +124,13 @@ def main() -> None:
         settings = env.load()
     except env.EnvError as error:
         sys.exit(f"The environment needs a correction:\n{error}")
+    _raise_file_limit()
     uvicorn.run(
         "mssproject.asgi:application",
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         ws_max_size=MAX_SOCKET_MESSAGE_BYTES,

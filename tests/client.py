@@ -24,8 +24,10 @@ class Client(requests.Session):
         if token is not None:
             self.headers["Authorization"] = f"Bearer {token}"
 
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs.setdefault("allow_redirects", False)
         kwargs.setdefault("timeout", 30)
         return super().request(method, self.base_url + str(url), *args, **kwargs)
 

@@ -114,10 +114,11 @@ class Gateway:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        address = f"{self.url}/mss-login/api/is-https"
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                requests.get(f"{self.url}/mss-login/api/is-https", timeout=1)
+                requests.get(address, timeout=1, allow_redirects=False)
             except requests.ConnectionError:
                 time.sleep(0.05)
             else:

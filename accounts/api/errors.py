@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -19,8 +19,6 @@ def gateway_error(exc: Exception) -> errors.GatewayError:
     match exc:
         case errors.GatewayError():
             return exc
-        case drf.ParseError():
-            return errors.InvalidJson()
         case drf.ValidationError():
             return _invalid(exc.detail)
         case drf.UnsupportedMediaType():
@@ -37,8 +35,8 @@ def gateway_error(exc: Exception) -> errors.GatewayError:
             return errors.PermissionDenied()
         case RequestDataTooBig():
             return errors.TooLarge()
-        case drf.NotAcceptable():
-            return errors.BadRequest("Answers are JSON.")
+        case drf.ParseError() | SuspiciousOperation():  # a broken form, one with too many fields
+            return errors.BadRequest("The form is not understood.")
         case _:
             logger.error("unexpected error", exc_info=exc)
             return errors.InternalError()

@@ -8,10 +8,10 @@ from django.utils import timezone
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts import errors, queries, services
 from accounts.api.authentication import HasIdentity, caller
+from accounts.api.base import GatewayView
 from accounts.api.serializers import TokenPrefixSerializer, TokenRequestSerializer
 from accounts.capabilities import ADMIN_RANK, Capability
 from accounts.identity import Auth, Identity
@@ -30,7 +30,7 @@ def validated(serializer_class: type[Any], data: Any) -> dict[str, Any]:
     return dict(serializer.validated_data)
 
 
-class GenerateTokenView(APIView):
+class GenerateTokenView(GatewayView):
     """POST: exchange a password or a session for an API token, shown this once."""
 
     permission_classes = (AllowAny,)
@@ -112,10 +112,17 @@ def token_json(row: ApiToken) -> dict[str, Any]:
     }
 
 
-class TokensView(APIView):
+class TokensView(GatewayView):
     """GET lists the caller's own API tokens, DELETE revokes one of them."""
 
     permission_classes = (HasIdentity,)
+
+    def check_permissions(self, request: Request) -> None:
+        super().check_permissions(request)
+        _, identity = caller(request)
+        # A token that was limited must not reach tokens that were not.
+        if identity.scopes is not None:
+            raise errors.PermissionDenied("Log in to manage tokens.")
 
     def get(self, request: Request) -> Response:
         user, _ = caller(request)
@@ -136,7 +143,7 @@ class TokensView(APIView):
         return Response({"message": "The token is revoked."})
 
 
-class MeView(APIView):
+class MeView(GatewayView):
     """GET: who the caller is and what they may do."""
 
     permission_classes = (HasIdentity,)
@@ -159,7 +166,7 @@ class MeView(APIView):
         )
 
 
-class IsHttpsView(APIView):
+class IsHttpsView(GatewayView):
     """GET: whether this request came over HTTPS, as the gateway sees it."""
 
     authentication_classes = ()
@@ -169,7 +176,7 @@ class IsHttpsView(APIView):
         return Response({"is_https": request.is_secure()})
 
 
-class UnknownView(APIView):
+class UnknownView(GatewayView):
     """Any other address below /mss-login: 404 as JSON."""
 
     authentication_classes = ()

@@ -1,0 +1,79 @@
+"""What all views of accounts share: which bodies they read, and that they answer in JSON."""
+
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
+
+import orjson
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import BaseParser, FormParser, MultiPartParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from accounts.errors import InvalidJson
+
+
+class BodyParser(BaseParser):
+    """JSON is UTF-8 whatever the content type says (RFC 8259). orjson bounds the depth of
+    nesting, and refuses NaN and lone surrogates, which nothing behind it could store."""
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        try:
+            return orjson.loads(stream.read())
+        except orjson.JSONDecodeError:
+            raise InvalidJson from None
+
+
+class Utf8FormParser(FormParser):
+    """Python knows charsets that are not for texts (punycode, zlib): a form is UTF-8."""
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return super().parse(stream, media_type, _as_utf8(parser_context))
+
+
+class Utf8MultiPartParser(MultiPartParser):
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return super().parse(stream, media_type, _as_utf8(parser_context))
+
+
+def _as_utf8(parser_context: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {**(parser_context or {}), "encoding": "utf-8"}
+
+
+class AlwaysFirst(DefaultContentNegotiation):
+    """The first renderer, whatever `Accept` and `?format=` say: an address here has one form,
+    and pages decide by themselves who gets HTML."""
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        return first, str(first.media_type)
+
+
+class GatewayView(APIView):
+    """A view that takes JSON or a form and answers in JSON."""
+
+    parser_classes: Any = (BodyParser, Utf8FormParser, Utf8MultiPartParser)
+    renderer_classes: Any = (JSONRenderer,)
+    content_negotiation_class: Any = AlwaysFirst

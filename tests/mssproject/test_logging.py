@@ -1,0 +1,104 @@
+"""logging: no token survives a line, and a line stays one line."""
+
+import base64
+import logging
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mssproject.logging import GatewayFormatter, config, request_id, scrub
+
+URL_SAFE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+api_tokens = st.text(URL_SAFE, min_size=43, max_size=43).map("mss_".__add__)
+segments = st.text(URL_SAFE, min_size=10, max_size=60)
+jwts = st.tuples(segments, segments, segments).map(lambda parts: "eyJ" + ".".join(parts))
+opaque = st.text(URL_SAFE + ".~+/=", min_size=8, max_size=60)
+
+# Whatever precedes or follows one of our tokens.
+surroundings = st.text(max_size=20)
+# What precedes a secret of any form.
+labels = st.sampled_from(
+    [
+        "GET /view?token=",
+        "GET /view?a=b&access_token=",
+        "'GET', '/ws?clientId=1&token=",
+        "Authorization: Bearer ",
+        "(b'authorization', b'Bearer ",
+        "authorization: bearer   ",
+        "{'Authorization': 'Basic ",
+        "cookie: a=b; jwt_token=",
+        "http://localhost:8000/register?setup_token=",
+        "GET /t/",
+    ]
+)
+tails = st.sampled_from(["", " HTTP/1.1", "'", '"', "&b=c", "; path=/", "\n"])
+
+
+@given(surroundings, api_tokens | jwts, surroundings)
+def test_our_tokens_are_hidden_wherever_they_stand(before: str, token: str, after: str) -> None:
+    assert token not in scrub(before + token + after)
+    assert token not in scrub(before + quote(token, safe="") + after)
+
+
+@given(labels, opaque, tails)
+def test_secrets_of_any_form_are_hidden_where_secrets_stand(
+    label: str, secret: str, tail: str
+) -> None:
+    if label.endswith("/t/"):
+        secret = secret.replace("/", "x")
+    line = scrub(label + secret + tail)
+    assert secret not in line.replace(label, "", 1)
+    assert line.startswith(label + "***")
+
+
+@pytest.mark.parametrize(
+    "encoded", ["next=%2Fview%3Ftoken%3D{}", "%22{}%22", "x_{}", "token:{}", "[{}]", "={}"]
+)
+def test_a_token_is_hidden_though_glued_to_other_letters(encoded: str) -> None:
+    for token in ("mss_" + "aB3-_" * 8, "eyJhbGciOi.eyJqdGki.c2ln-_"):
+        assert token not in scrub(encoded.format(token))
+
+
+def test_basic_credentials_are_hidden_whole() -> None:
+    encoded = base64.b64encode(b"user:mss_" + b"x" * 43).decode()
+    assert scrub(f"Authorization: Basic {encoded}") == "Authorization: Basic ***"
+
+
+@given(st.text(st.characters(exclude_characters="=?&", exclude_categories=["Cs"]), max_size=40))
+def test_other_texts_stay_as_they_are(text: str) -> None:
+    lowered = text.lower()
+    if not any(word in lowered for word in ("mss_", "eyj", "bearer", "basic", "/t/")):
+        assert scrub(text) == text
+
+
+# --- lines ----------------------------------------------------------------------------------
+
+
+def formatted(message: str, *args: object, error: BaseException | None = None) -> str:
+    formatter = GatewayFormatter(config("INFO")["formatters"]["line"]["format"])
+    info = None if error is None else (type(error), error, error.__traceback__)
+    record = logging.LogRecord("test", logging.INFO, __file__, 1, message, args, info)
+    return formatter.format(record)
+
+
+def test_line_carries_the_request_id_and_hides_arguments() -> None:
+    request_id.set("cafe0001")
+    line = formatted("GET %s", "/view?token=abc")
+    assert line.endswith(" INFO [cafe0001] test: GET /view?token=***")
+
+
+def test_traceback_is_scrubbed_and_keeps_its_lines() -> None:
+    try:
+        raise ValueError("bad url http://x/?token=secret-thing")
+    except ValueError as error:
+        text = formatted("failed", error=error)
+    assert "Traceback" in text and len(text.splitlines()) > 3
+    assert text.endswith("ValueError: bad url http://x/?token=***")
+
+
+@given(st.text(max_size=60))
+def test_a_message_is_one_printable_line(message: str) -> None:
+    line = formatted("%s", message)
+    assert not any(char < " " or "\x7f" <= char < "\xa0" for char in line)
