@@ -7,13 +7,15 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from accounts.errors import BadRequest, InvalidJson, TooLarge
+from accounts.errors import BadRequest, GatewayError, InvalidJson, TooLarge
 from accounts.identity import Identity
 from comfyproxy.headers import RawHeaders
 from comfyproxy.paths import CanonicalPath
 
 MAX_JSON_BYTES: Final = 10 * 1024 * 1024
 JSON_TYPE: Final = (b"content-type", b"application/json; charset=utf-8")
+_BODILESS: Final = frozenset({"GET", "HEAD"})
+_ANNOUNCE_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class ClientGone(Exception):
@@ -39,6 +41,13 @@ class Call:
     def identity(self) -> Identity:
         assert self.caller is not None, "a public route's handler asked who is calling"
         return self.caller
+
+    @property
+    def has_body(self) -> bool:
+        """Whether there is a body to read. One that comes with a GET means nothing."""
+        return self.method not in _BODILESS and any(
+            name in _ANNOUNCE_BODY for name, _ in self.headers
+        )
 
     def first_params(self) -> dict[str, str]:
         """The query parameters; of repeated ones the first counts, as in ComfyUI.
@@ -108,3 +117,10 @@ def json_reply(data: Any, status: int = 200) -> Reply:
 def empty_reply(status: int = 200) -> Reply:
     """As ComfyUI answers a change: no body."""
     return Reply(status)
+
+
+def refusal(error: GatewayError) -> Reply:
+    """The one error shape (API.md section 1)."""
+    headers = [JSON_TYPE, (b"cache-control", b"no-store")]
+    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    return Reply(error.status, headers, orjson.dumps(error.body()))

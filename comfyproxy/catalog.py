@@ -8,6 +8,7 @@ import asyncio
 import gzip
 import hashlib
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
@@ -19,6 +20,7 @@ from accounts.capabilities import Capability
 from accounts.errors import UpstreamUnreachable
 from accounts.identity import Identity
 from comfyproxy import upstream
+from comfyproxy.filters.folders import names_any, without_foreign
 from comfyproxy.filters.models import Allowed, KnownModels, everything, nothing, without_models
 from comfyproxy.prompts.specs import NodeSpec, node_spec
 
@@ -27,7 +29,20 @@ logger = logging.getLogger(__name__)
 MAX_AGE_SECONDS: Final = 30.0
 # Whoever insists on fresh data (the frontend's refresh) gets what is at most this old.
 MIN_AGE_SECONDS: Final = 2.0
+# Between two fetches that names make necessary which the last one did not know.
+SPACING_SECONDS: Final = 0.25
+# Finished answers that are kept: one for each kind of caller, and where nodes list the
+# users' own folders, one per user.
+MAX_ENCODED: Final = 16
 _PARALLEL: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a caller may know of: which models, and whose files (None: everybody's)."""
+
+    allowed: Allowed
+    namespace: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +62,44 @@ class Catalog:
     models: KnownModels
     specs: Mapping[str, NodeSpec]
     fetched_at: float
-    _encoded: dict[Allowed, Encoded] = field(default_factory=dict, compare=False)
+    # Nodes that list folders or files of users.
+    listing: frozenset[str]
+    _encoded: OrderedDict[Sight, Encoded] = field(default_factory=OrderedDict, compare=False)
 
-    async def object_info(self, allowed: Allowed) -> Encoded:
-        """`GET /object_info` for a caller who may know of these models."""
-        found = self._encoded.get(allowed)
+    async def object_info(self, sight: Sight) -> Encoded:
+        """`GET /object_info` for such a caller."""
+        key = sight if self.listing else Sight(sight.allowed, None)
+        found = self._encoded.get(key)
         if found is None:
-            found = await asyncio.to_thread(self._encode, allowed)
-            self._encoded[allowed] = found
+            found = self._encoded[key] = await asyncio.to_thread(self._encode, key)
+            while len(self._encoded) > MAX_ENCODED:
+                self._encoded.popitem(last=False)
         return found
 
-    def _encode(self, allowed: Allowed) -> Encoded:
-        shown = {name: self.node_info(name, allowed) for name in self.info}
+    def _encode(self, sight: Sight) -> Encoded:
+        shown = {name: self.node_info(name, sight) for name in self.info}
         plain = orjson.dumps(shown)
         return Encoded(plain, gzip.compress(plain, 5), hashlib.sha256(plain).hexdigest()[:32])
 
-    def node_info(self, name: str, allowed: Allowed) -> Any:
+    def node_info(self, name: str, sight: Sight) -> Any:
         """One node's definition for such a caller."""
         info = self.info[name]
-        return info if allowed is everything else without_models(info, self.models, allowed)
+        if sight.allowed is not everything:
+            info = without_models(info, self.models, sight.allowed)
+        if sight.namespace is not None and name in self.listing:
+            info = without_foreign(info, sight.namespace)
+        return info
 
 
 def allowed_models(identity: Identity) -> Allowed:
     """Which models this caller may know of and use."""
     return everything if identity.can(Capability.VIEW_ALL_COMFYUI_ITEMS) else nothing
+
+
+def sight_of(identity: Identity) -> Sight:
+    """What this caller may know of."""
+    sees_all = identity.can(Capability.VIEW_ALL_HISTORY)
+    return Sight(allowed_models(identity), None if sees_all else identity.namespace)
 
 
 _current: Catalog | None = None
@@ -92,6 +121,24 @@ async def current(max_age_seconds: float = MAX_AGE_SECONDS) -> Catalog:
     return await asyncio.shield(_fetching)
 
 
+async def fresh() -> Catalog:
+    """The catalog, asked for after this call: for names that the present one does not know.
+
+    Callers wait for their turn rather than get an older one: a model that came a moment ago
+    must not pass for a text.
+
+    Raises:
+        UpstreamUnreachable, UpstreamTimeout
+    """
+    called_at = monotonic()
+    while _current is None or _current.fetched_at < called_at:
+        if _current is not None:
+            await asyncio.sleep(_current.fetched_at + SPACING_SECONDS - monotonic())
+        if _current is None or _current.fetched_at < called_at:
+            await current(max_age_seconds=0)
+    return _current
+
+
 async def _fetch() -> Catalog:
     global _current
     started = monotonic()
@@ -104,11 +151,16 @@ async def _fetch() -> Catalog:
         raise UpstreamUnreachable("ComfyUI does not tell which nodes and models it has.")
     models = KnownModels(await _models([name for name in folders if isinstance(name, str)]))
     files = frozenset(name for name in input_files or () if isinstance(name, str))
-    specs = await asyncio.to_thread(
-        lambda: {name: node_spec(node, models, files) for name, node in info.items()}
-    )
-    _current = Catalog(info, models, specs, started)
+    _current = await asyncio.to_thread(_read, info, models, files, started)
     return _current
+
+
+def _read(
+    info: dict[str, Any], models: KnownModels, files: frozenset[str], fetched_at: float
+) -> Catalog:
+    specs = {name: node_spec(node, models, files) for name, node in info.items()}
+    listing = frozenset(name for name, node in info.items() if names_any(node))
+    return Catalog(info, models, specs, fetched_at, listing)
 
 
 async def _models(folders: list[str]) -> dict[str, tuple[str, ...]]:

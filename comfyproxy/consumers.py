@@ -18,16 +18,21 @@ from accounts.errors import BadRequest, GatewayError, Unauthenticated
 from comfyproxy.calls import JSON_TYPE
 from comfyproxy.gate import SCOPE_KEY, Admitted
 from comfyproxy.hub import ClientSocket, UpstreamSession, hub
-from comfyproxy.outbox import OverflowedError
-from comfyproxy.relay import announced_flags
+from comfyproxy.outbox import Frame, OverflowedError
+from comfyproxy.relay import announced_flags, may_go_up
 
 logger = logging.getLogger(__name__)
 
-RECHECK_SECONDS: Final = 5.0
+# With the 5 s that an identity is remembered, an open socket ends within 10 s.
+RECHECK_SECONDS: Final = 4.5
+# For the closing frame of a client that does not read; then its connection is given up.
+CLOSE_SECONDS: Final = 10.0
 MAX_CLIENT_ID_CHARS: Final = 256
+# ComfyUI cuts the socket, and with it all of the client's, at a message of this size.
+MESSAGE_LIMIT_BYTES: Final = 4 * 1024 * 1024
+TOO_BIG: Final = 1009
 UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
-TRY_AGAIN_LATER: Final = 1013
 SERVICE_RESTART: Final = 1012
 
 
@@ -35,6 +40,20 @@ class SocketConsumer(AsyncWebsocketConsumer):
     """The gate has admitted the handshake; its result is in the scope."""
 
     session: UpstreamSession | None = None
+    _given_up = False
+    _closing: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self._served_by = asyncio.current_task()
+        self._tasks: list[asyncio.Task[None]] = []
+        try:
+            await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._given_up:
+                raise
+        finally:
+            # Whatever way it ends, the client must not stay behind in its session.
+            self._leave()
 
     async def connect(self) -> None:
         admitted = self.scope[SCOPE_KEY]
@@ -48,7 +67,11 @@ class SocketConsumer(AsyncWebsocketConsumer):
         except GatewayError as refusal:
             await deny(self.scope, self.base_send, refusal)
             raise StopConsumer from None
-        await self.accept()
+        try:
+            await self.accept()
+        except (OSError, RuntimeError):
+            # The client left, or ComfyUI did, between the two lines above and this.
+            raise StopConsumer from None
         self._tasks = [
             asyncio.ensure_future(self._write()),
             asyncio.ensure_future(self._recheck()),
@@ -56,6 +79,8 @@ class SocketConsumer(AsyncWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         assert self.session is not None
+        if self._closing is not None:
+            return
         if text_data is not None:
             flags = announced_flags(text_data)
             if flags is not None:
@@ -63,15 +88,23 @@ class SocketConsumer(AsyncWebsocketConsumer):
                 self.client.wants_metadata = flags.get("supports_preview_metadata") is True
                 self.session.answer_flags(self.client)
                 return
-            await self.session.send_up(text_data)
-        elif bytes_data is not None:
-            await self.session.send_up(bytes_data)
+        frame = text_data if text_data is not None else bytes_data
+        if frame is None:
+            return
+        if _size(frame) >= MESSAGE_LIMIT_BYTES:
+            self._close_soon(TOO_BIG)
+        elif may_go_up(frame):
+            await self.session.send_up(frame)
 
     async def disconnect(self, code: int) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        """Nothing more is kept for this client or sent to it."""
         if self.session is not None:
             self.session.remove(self.client)
-            for task in self._tasks:
-                task.cancel()
+        for task in self._tasks:
+            task.cancel()
 
     async def _write(self) -> None:
         try:
@@ -81,7 +114,10 @@ class SocketConsumer(AsyncWebsocketConsumer):
                 await self.base_send({"type": "websocket.send", kind: frame})
         except OverflowedError:
             logger.info("a client does not read its socket; it is disconnected")
-            self._close_soon(TRY_AGAIN_LATER)
+        except (OSError, RuntimeError) as error:
+            # Gone, or failed at a ping: of that the server tells nothing until TCP gives up.
+            logger.debug("a frame did not reach its client: %s", error)
+            self._give_up()
 
     async def _recheck(self) -> None:
         """Revoked, expired, disabled, demoted: an open socket learns it within seconds."""
@@ -108,7 +144,31 @@ class SocketConsumer(AsyncWebsocketConsumer):
         return None if identity.can(Capability.ACCESS_API) else FORBIDDEN
 
     def _close_soon(self, code: int) -> None:
-        self._closing = asyncio.ensure_future(self.close(code))
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close(code))
+
+    async def _close(self, code: int) -> None:
+        self._leave()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.close(code)
+        except (OSError, RuntimeError) as error:
+            # TimeoutError is an OSError: the client takes nothing, not even this.
+            logger.info("a client's connection is given up: %s", error or "it does not read")
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """End at once; the server then drops the connection."""
+        self._given_up = True
+        if self._served_by is not None:
+            self._served_by.cancel()
+
+
+def _size(frame: Frame) -> int:
+    # Only a text of at least a quarter of the limit can have that many bytes.
+    if isinstance(frame, str) and 4 * len(frame) >= MESSAGE_LIMIT_BYTES:
+        return len(frame.encode())
+    return len(frame)
 
 
 def _client_id(query: bytes) -> str:

@@ -4,15 +4,13 @@ import logging
 from typing import Final
 from urllib.parse import urlencode
 
-import orjson
-
 from accounts.credentials import header, without_tokens
 from accounts.errors import GatewayError, InternalError, NotFound, TooLarge, Unauthenticated
 from comfyproxy import stream
 from comfyproxy.asgitypes import App, Message, Receive, Scope, Send
-from comfyproxy.calls import JSON_TYPE, Reply
+from comfyproxy.calls import Reply, refusal
 from comfyproxy.consumers import deny
-from comfyproxy.gate import SCOPE_KEY, admit
+from comfyproxy.gate import SCOPE_KEY, admit, log_refusal, shown_path
 from comfyproxy.policy import Lane
 from comfyproxy.prompts.shape import MAX_BODY_BYTES
 
@@ -40,15 +38,15 @@ class ComfyEntry:
         try:
             await self._serve(scope, receive, watched)
         except GatewayError as error:
-            refusal = error
+            refused = error
         except Exception:
-            logger.exception("unexpected error at %s", scope["path"])
-            refusal = InternalError()
+            logger.exception("unexpected error at %s", shown_path(scope))
+            refused = InternalError()
         else:
             return
-        log_refusal(scope, refusal)
+        log_refusal(scope, refused)
         if not started:
-            await stream.send_reply(refusal_reply(scope, refusal), scope["method"], receive, send)
+            await stream.send_reply(refusal_reply(scope, refused), scope["method"], send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         admitted = await admit(scope)
@@ -110,9 +108,7 @@ def refusal_reply(scope: Scope, error: GatewayError) -> Reply:
         wanted = f"{target}?{query}" if query else target
         location = f"/login?{urlencode({'next': wanted})}" if wanted != "/" else "/login"
         return Reply(302, [(b"location", location.encode()), (b"cache-control", b"no-store")])
-    headers = [JSON_TYPE, (b"cache-control", b"no-store")]
-    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-    return Reply(error.status, headers, orjson.dumps(error.body()))
+    return refusal(error)
 
 
 def is_navigation(scope: Scope) -> bool:
@@ -129,14 +125,6 @@ def is_navigation(scope: Scope) -> bool:
     return "text/html" in accept and "application/json" not in accept
 
 
-def log_refusal(scope: Scope, error: GatewayError) -> None:
-    """One line per refusal, without the query. Missing and expired logins are everyday
-    (an open tab asks every 0.3 s), so they are for debugging only."""
-    level = logging.DEBUG if isinstance(error, Unauthenticated) else logging.INFO
-    method = scope.get("method", "WS")
-    logger.log(level, "%s %s: %s %s", method, scope["path"], error.status, error.wire_code)
-
-
 class SocketEntry:
     """ASGI application for WebSocket handshakes: admit, then the consumer; refusals come
     before the upgrade, as HTTP."""
@@ -150,13 +138,13 @@ class SocketEntry:
             if admitted.match.rule.lane is not Lane.SOCKET:
                 raise NotFound
         except GatewayError as error:
-            refusal = error
+            refused = error
         except Exception:
-            logger.exception("unexpected error at %s", scope["path"])
-            refusal = InternalError()
+            logger.exception("unexpected error at %s", shown_path(scope))
+            refused = InternalError()
         else:
             await self._consumer({**scope, SCOPE_KEY: admitted}, receive, send)
             return
-        log_refusal(scope, refusal)
+        log_refusal(scope, refused)
         await receive()  # websocket.connect
-        await deny(scope, send, refusal)
+        await deny(scope, send, refused)

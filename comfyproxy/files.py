@@ -36,18 +36,28 @@ class OutsideError(ValueError):
     """A path that leaves its folder, or one that means different things on different systems."""
 
 
+# `..`, and what Windows takes for it or for `.`: it drops dots and spaces at the end.
+_DOTS: Final = re.compile(r"\.[. ]+")
+
+
 def normal_path(path: str) -> str:
     """`a//b/./c` → `a/b/c`.
 
     Raises:
         OutsideError: absolute, a `..` segment, a back-slash or a drive letter
     """
-    if path.startswith("/") or "\\" in path or re.match(r"[A-Za-z]:", path) or "\0" in path:
+    if path.startswith("/") or "\\" in path or "\0" in path:
         raise OutsideError(path)
     parts = [part for part in path.split("/") if part not in ("", ".")]
-    if ".." in parts:
+    normal = "/".join(parts)
+    if any(_DOTS.fullmatch(part) for part in parts) or re.match(r"[A-Za-z]:", normal):
         raise OutsideError(path)
-    return "/".join(parts)
+    return normal
+
+
+def is_annotated(name: str) -> bool:
+    """Whether a name says itself which of the three folders it is in."""
+    return name.endswith(tuple(f"[{kind}]" for kind in TYPES))
 
 
 def split_annotation(name: str, default: str) -> tuple[str, str]:
@@ -66,11 +76,13 @@ def parse_name(name: str, default_type: str) -> FileRef:
     """A file as a node input names it.
 
     Raises:
-        OutsideError
+        OutsideError: it leaves its folder, or names a content and not a file
     """
     bare, kind = split_annotation(name, default_type)
     path = normal_path(bare)
     subfolder, _, filename = path.rpartition("/")
+    if is_content_hash(filename):
+        raise OutsideError(name)
     return FileRef(kind, subfolder, filename)
 
 
@@ -94,9 +106,15 @@ def parse_view(query: dict[str, str]) -> FileRef:
         raise NotFound from None
     # Of a file name with folders only the last part counts.
     filename = name.rpartition("/")[2]
-    if not filename:
+    if not filename or is_content_hash(filename):
         raise NotFound
     return FileRef(kind, subfolder, filename)
+
+
+def is_content_hash(filename: str) -> bool:
+    """Whether newer ComfyUI reads the name as any stored file's content, whoever's and in
+    whatever folder: `blake3:<hex>`."""
+    return filename.lstrip().casefold().startswith("blake3:")
 
 
 def namespace_of(subfolder: str) -> str | None:
@@ -124,14 +142,18 @@ def may_see(ref: FileRef, *, namespace: str, sees_all: bool) -> bool:
     return sees_all
 
 
+# A namespace is part of a path if a slash stands on either side, or if it is the whole text.
 _MENTION: Final = re.compile(
-    r"(?:^|(?<=[/\\]))(u-[a-z0-9]{10})(?=[ .]*[/\\])|^(u-[a-z0-9]{10})[ .]*$", re.IGNORECASE
+    r"(?<![a-z0-9_-])(u-[a-z0-9]{10})(?=[ .]*[/\\])"
+    r"|(?<=[/\\])(u-[a-z0-9]{10})(?![a-z0-9_-])"
+    r"|\A\W*(u-[a-z0-9]{10})(?:\W|\[(?:input|output|temp)\])*\Z",
+    re.IGNORECASE,
 )
 
 
 def mentions_foreign(text: str, namespace: str) -> bool:
-    """Whether a text holds a path through another user's namespace."""
-    return any((match[1] or match[2]) != namespace for match in _MENTION.finditer(text))
+    """Whether a text holds a path into another user's namespace."""
+    return any(match[match.lastindex or 0] != namespace for match in _MENTION.finditer(text))
 
 
 def own_prefix(prefix: str, namespace: str) -> str:

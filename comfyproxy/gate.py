@@ -1,5 +1,6 @@
 """The one gate in front of every ComfyUI route: path → token → origin → policy."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,9 +14,12 @@ from comfyproxy.paths import CanonicalPath, canonical
 from comfyproxy.policy import Match
 from comfyproxy.routes import DEFAULTS, TABLE
 
+logger = logging.getLogger(__name__)
+
 Scope = Mapping[str, Any]
 
 # Where the entries leave what the gate found, for the view and the consumer.
+MAX_LOGGED_CHARS: Final = 200
 SCOPE_KEY: Final = "comfyproxy.admitted"
 
 
@@ -57,9 +61,10 @@ async def admit(scope: Scope) -> Admitted:
 
 async def _match(method: str, path: CanonicalPath) -> Match:
     match = TABLE.match(method, path)
-    if match.rule in DEFAULTS:
-        return TABLE.match(method, path, await routerules.current())
-    return match
+    if match.rule not in DEFAULTS:
+        return match
+    made_in_admin = await routerules.current()
+    return TABLE.match(method, path, made_in_admin) if made_in_admin.rules else match
 
 
 async def _identity(scope: Scope, method: str, websocket: bool) -> Identity:
@@ -69,3 +74,17 @@ async def _identity(scope: Scope, method: str, websocket: bool) -> Identity:
     if credential is not None and credential.place is Place.COOKIE:
         check_same_origin(headers, scheme=scope["scheme"], method=method, websocket=websocket)
     return identity
+
+
+def log_refusal(scope: Scope, error: errors.GatewayError) -> None:
+    """One line per refusal, without the query. Missing and expired logins are everyday
+    (an open tab asks every 0.3 s), so they are for debugging only."""
+    level = logging.DEBUG if isinstance(error, errors.Unauthenticated) else logging.INFO
+    method = scope.get("method", "WS")
+    logger.log(level, "%s %s: %s %s", method, shown_path(scope), error.status, error.wire_code)
+
+
+def shown_path(scope: Scope) -> str:
+    """The path for a log line: still encoded, as a decoded one could hold line breaks; and
+    not longer than anyone would read."""
+    return str(scope["raw_path"][:MAX_LOGGED_CHARS].decode("latin-1"))

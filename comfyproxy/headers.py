@@ -1,5 +1,6 @@
 """Which headers pass the gateway, each way. Only what is named here reaches ComfyUI."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -81,12 +82,15 @@ def to_client(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes
 
 
 def _sets_own_cookie(name: bytes, value: bytes) -> bool:
-    return name.lower() == b"set-cookie" and value.lstrip().startswith(_OWN_COOKIES)
+    # A cookie without a name (`=jwt_token=x`) is sent back as `jwt_token=x`.
+    return name.lower() == b"set-cookie" and value.lstrip(b"= \t").startswith(_OWN_COOKIES)
 
 
 # Types that a browser shows without running anything of theirs.
-_INLINE_TYPES: Final = (b"image/", b"video/", b"audio/", b"text/plain", b"application/json")
-_SCRIPTED: Final = (b"image/svg", b"+xml")
+_INLINE: Final = re.compile(
+    rb"(?:(?:image|video|audio)/(?!svg)[\w.+-]+(?<!xml)|text/plain|application/json)\s*(?:;.*)?",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def for_user_content(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -98,10 +102,9 @@ def for_user_content(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes
         if name not in (b"cache-control", b"x-content-type-options", b"content-security-policy")
     ]
     kept += [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"private")]
-    media_type = next((value for name, value in kept if name == b"content-type"), b"")
-    media_type = media_type.partition(b";")[0].strip().lower()
-    scripted = any(mark in media_type for mark in _SCRIPTED)
-    if scripted or not media_type.startswith(_INLINE_TYPES):
+    # Of several types a browser takes the last it understands: one of them is enough to refuse.
+    types = [value.strip() for name, value in kept if name == b"content-type"]
+    if len(types) != 1 or b"," in types[0] or not _INLINE.fullmatch(types[0]):
         kept = [_as_attachment(name, value) for name, value in kept]
         if not any(name == b"content-disposition" for name, _ in kept):
             kept.append((b"content-disposition", b"attachment"))

@@ -8,7 +8,8 @@ last client by 15 s with events kept, and it is closed for good before a new one
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final
 
@@ -39,9 +40,16 @@ LINGER_SECONDS: Final = 15.0
 # this time is not registered any more.
 STATUS_SECONDS: Final = 10.0
 MAX_SESSIONS_PER_USER: Final = 100
+# A duplicated tab has its original's id; so many of them are no tabs.
+MAX_SOCKETS_PER_SESSION: Final = 20
 MAX_FOREIGN: Final = 1000
+# How often one handshake is tried anew because its session ended at that very moment.
+MAX_ATTACHES: Final = 5
 OWN_FLAGS: Final = flags_event({"supports_preview_metadata": True})
 SERVICE_RESTART: Final = 1012
+TRY_AGAIN_LATER: Final = 1013
+# Kept for a client that is away; well below what its outbox will take on its return.
+MISSED_LIMIT_BYTES: Final = EVENT_LIMIT_BYTES // 2
 
 Key = tuple[int, str]
 
@@ -57,15 +65,21 @@ class ClientSocket:
         self.awaits_flags = False
         self.close = close
 
+    def put(self, frame: Frame) -> None:
+        """Send a frame that must not be lost; a client too far behind is disconnected."""
+        self.outbox.put(frame)
+        if self.outbox.overflowed:
+            self.close(TRY_AGAIN_LATER)
+
     def deliver(self, verdict: Verdict) -> None:
-        """Put a judged frame into the outbox, if this socket may have it."""
+        """Send a judged frame, if this socket may have it."""
         match verdict.sort:
             case Sort.EVENT:
-                self.outbox.put(verdict.payload)
+                self.put(verdict.payload)
             case Sort.LOGS if self.identity.can(Capability.MANAGE_BACKEND):
-                self.outbox.put(verdict.payload)
+                self.put(verdict.payload)
             case Sort.RESULT if not self.identity.sfw_enforced:
-                self.outbox.put(self._picture(verdict))
+                self.put(self._picture(verdict))
             case Sort.PREVIEW if not self.identity.sfw_enforced:
                 self.outbox.put_preview(self._picture(verdict))
 
@@ -102,7 +116,7 @@ class UpstreamSession:
         self._ws: aiohttp.ClientWebSocketResponse | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._last_status = 0.0
-        self._reopen = False
+        self._reopening: asyncio.Task[bool] | None = None
         self.stopping = False
         self._task = asyncio.ensure_future(self._run())
 
@@ -113,7 +127,7 @@ class UpstreamSession:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
-        socket.outbox.put(status_event(watch.count(self.user_id), socket.client_id))
+        socket.put(status_event(watch.count(self.user_id), socket.client_id))
         while self._missed:
             socket.deliver(self._missed.popleft())
         self._missed_bytes = 0
@@ -122,7 +136,10 @@ class UpstreamSession:
     def remove(self, socket: ClientSocket) -> None:
         """A client left; the last one starts the clock."""
         self.sockets.discard(socket)
-        if not self.sockets and self._linger is None:
+        self._start_clock()
+
+    def _start_clock(self) -> None:
+        if not self.sockets and self._linger is None and not self.closed.is_set():
             loop = asyncio.get_running_loop()
             self._linger = loop.call_later(LINGER_SECONDS, self.stop)
 
@@ -131,7 +148,7 @@ class UpstreamSession:
         if self._flags is None:
             socket.awaits_flags = True
         else:
-            socket.outbox.put(flags_event(self._flags))
+            socket.put(flags_event(self._flags))
 
     async def send_up(self, frame: Frame) -> None:
         """Pass a client's frame on to ComfyUI."""
@@ -155,9 +172,11 @@ class UpstreamSession:
             await watch.subscribe(self.user_id, self._own_count)
             while True:
                 await self._follow()
-                if not self._reopen:
+                if self._reopening is None:
                     break
-                self._reopen = False
+                # Closed for good before the next one opens: ComfyUI forgets the id with it.
+                await self._reopening
+                self._reopening = None
         except GatewayError as error:
             self.failure = error
         except asyncio.CancelledError:
@@ -173,7 +192,11 @@ class UpstreamSession:
         try:
             await ws.send_str(OWN_FLAGS)
             self._last_status = monotonic()
+            # What ran when an earlier connection ended may be over: its end was not seen.
+            self._state = RunState()
             self.opened.set()
+            # Whoever asked for this session may be gone before it is there.
+            self._start_clock()
             async for message in ws:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     await self._judged(self._text, message.data)
@@ -239,7 +262,7 @@ class UpstreamSession:
                 for socket in self.sockets:
                     if socket.awaits_flags:
                         socket.awaits_flags = False
-                        socket.outbox.put(flags_event(self._flags))
+                        socket.put(flags_event(self._flags))
             case _ if self.sockets:
                 for socket in self.sockets:
                     socket.deliver(verdict)
@@ -249,25 +272,30 @@ class UpstreamSession:
     def _keep(self, verdict: Verdict) -> None:
         self._missed.append(verdict)
         self._missed_bytes += len(verdict.payload)
-        if self._missed_bytes > EVENT_LIMIT_BYTES:
+        if self._missed_bytes > MISSED_LIMIT_BYTES:
             # Nobody came back and nothing more can be kept: a newcomer starts afresh.
             self.stop()
 
     def _own_count(self, count: int) -> None:
         for socket in self.sockets:
-            socket.outbox.put(status_event(count))
+            socket.put(status_event(count))
 
-    def expect_status(self) -> None:
-        """A prompt was accepted: if no `status` comes, this socket is registered no more."""
-        asked_at = monotonic()
+    def expect_status(self, asked_at: float) -> None:
+        """A prompt given to ComfyUI at that moment (`monotonic`) was accepted: if no `status`
+        has come since and none comes, this socket is registered no more."""
 
         def check() -> None:
-            if self._last_status < asked_at and self._ws is not None and not self._ws.closed:
+            silent = self._last_status < asked_at and self._reopening is None
+            if silent and self._ws is not None and not self._ws.closed:
                 logger.warning("ComfyUI forgot a socket; it is opened anew")
-                self._reopen = True
-                self._closing = asyncio.ensure_future(self._ws.close())
+                self._reopening = asyncio.ensure_future(self._ws.close())
 
-        asyncio.get_running_loop().call_later(STATUS_SECONDS, check)
+        if self._last_status < asked_at:
+            asyncio.get_running_loop().call_later(STATUS_SECONDS, check)
+
+
+def _too_many() -> Throttled:
+    return Throttled("Too many open connections. Close some tabs.", headers={"Retry-After": "5"})
 
 
 class Hub:
@@ -283,35 +311,52 @@ class Hub:
             UpstreamUnreachable, UpstreamTimeout, Throttled
         """
         key = (socket.identity.user_id, socket.client_id)
-        while True:
+        for _ in range(MAX_ATTACHES):
             session = self._sessions.get(key)
             if session is None:
                 if sum(user == key[0] for user, _ in self._sessions) >= MAX_SESSIONS_PER_USER:
-                    raise Throttled(
-                        "Too many open connections. Close some tabs.", headers={"Retry-After": "5"}
-                    )
+                    raise _too_many()
                 upstream_id = ownership.upstream_client_id(socket.identity.namespace, key[1])
                 session = self._sessions[key] = UpstreamSession(self, key, upstream_id)
             if session.stopping:
                 await session.closed.wait()
                 continue
             await session.opened.wait()
+            await watch.settle(key[0])
             if session.failure is not None:
                 raise session.failure
             if not session.stopping and not session.closed.is_set():
+                if len(session.sockets) >= MAX_SOCKETS_PER_SESSION:
+                    raise _too_many()
                 session.add(socket)
                 return session
+        raise UpstreamUnreachable
 
     def forget(self, session: UpstreamSession) -> None:
         """A session ended."""
         if self._sessions.get(session.key) is session:
             del self._sessions[session.key]
 
-    def prompt_accepted(self) -> None:
-        """ComfyUI took a prompt: every open session should hear of it."""
-        watch.changed()
-        for session in self._sessions.values():
-            session.expect_status()
+    @contextmanager
+    def submission(self, user_id: int, prompt_id: str) -> Iterator[Callable[[], None]]:
+        """While a prompt is given to ComfyUI. Call what this yields once it was accepted:
+        the user's sockets are told, and every session should hear of it from ComfyUI."""
+        asked_at = monotonic()
+        taken = False
+
+        def accepted() -> None:
+            nonlocal taken
+            taken = True
+            watch.arrived(prompt_id)
+            for session in self._sessions.values():
+                session.expect_status(asked_at)
+
+        watch.expect(user_id, prompt_id)
+        try:
+            yield accepted
+        finally:
+            if not taken:
+                watch.forget(prompt_id)
 
     async def close(self) -> None:
         """End every session (the server stops)."""

@@ -6,6 +6,8 @@ every other field is held back, and what ComfyUI shall read of them is written l
 that last part is sent ComfyUI has nothing to store, so a refusal can still stop it.
 """
 
+import re
+import secrets
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
@@ -17,9 +19,13 @@ from accounts.errors import BadRequest
 FILE_FIELD: Final = "image"
 MAX_FIELD_BYTES: Final = 64 * 1024
 MAX_PARTS: Final = 20
-MAX_FILENAME_CHARS: Final = 200
+# File systems take 255 bytes; ComfyUI adds ` (12)` where a name is taken.
+MAX_FILENAME_BYTES: Final = 240
 # What would read differently here and there, or lead into another folder.
 _BAD_IN_FILENAME: Final = frozenset('/\\"\0') | frozenset(map(chr, range(32))) | {"\x7f"}
+
+# Only what a plain file can have: a `multipart/…` would be taken apart on the other side.
+_MEDIA_TYPE: Final = re.compile(rb"(?!multipart/)[\w.+-]+/[\w.+-]+", re.IGNORECASE)
 
 
 class UploadForm:
@@ -31,7 +37,9 @@ class UploadForm:
         boundary = options.get(b"boundary", b"")
         if kind != b"multipart/form-data" or not 1 <= len(boundary) <= 70:
             raise BadRequest("Send the file as multipart/form-data.")
-        self._boundary = boundary
+        # Never the client's own: two parsers may differ in where a boundary ends, and what is
+        # one file to this one could be a form of the client's making to ComfyUI's.
+        self._boundary = secrets.token_hex(16).encode()
         self._parser = MultipartParser(
             boundary,
             {
@@ -84,7 +92,7 @@ class UploadForm:
     @property
     def content_type(self) -> str:
         """The header that goes with what is handed out."""
-        return f'multipart/form-data; boundary="{self._boundary.decode("latin-1")}"'
+        return f"multipart/form-data; boundary={self._boundary.decode()}"
 
     def _opening(self, disposition: bytes) -> bytes:
         return b"--" + self._boundary + b"\r\nContent-Disposition: " + disposition + b"\r\n"
@@ -126,8 +134,8 @@ class UploadForm:
 
     def _file_head(self, filename: str) -> bytes:
         disposition = f'form-data; name="{FILE_FIELD}"; filename="{filename}"'.encode()
-        kind = self._headers.get(b"content-type", b"application/octet-stream")
-        if not kind.isascii() or b"\r" in kind or b"\n" in kind:
+        kind = self._headers.get(b"content-type", b"")
+        if not _MEDIA_TYPE.fullmatch(kind):
             kind = b"application/octet-stream"
         return self._opening(disposition) + b"Content-Type: " + kind + b"\r\n\r\n"
 
@@ -157,8 +165,9 @@ def _file_name(raw: bytes) -> str:
         raise BadRequest("The file name is not valid.", field=FILE_FIELD) from None
     if (
         not name.strip(" .")
-        or len(name) > MAX_FILENAME_CHARS
+        or len(raw) > MAX_FILENAME_BYTES
         or ".." in name
+        or name.count(";") > 1  # more than one is beyond the parser of ComfyUI's server
         or not _BAD_IN_FILENAME.isdisjoint(name)
     ):
         raise BadRequest("The file name is not valid.", field=FILE_FIELD)

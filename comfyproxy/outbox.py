@@ -23,6 +23,10 @@ class _Entry:
     droppable: bool
 
 
+def _size(frame: Frame) -> int:
+    return len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode())
+
+
 class Outbox:
     """Frames in order, for one reader."""
 
@@ -40,15 +44,22 @@ class Outbox:
         self._overflowed = False
         self._filled = asyncio.Event()
 
+    @property
+    def overflowed(self) -> bool:
+        """Whether the client fell too far behind; nothing is kept for it any more."""
+        return self._overflowed
+
     def put(self, frame: Frame) -> None:
         """Add a frame that must not be lost. Too many of them end the outbox."""
-        self._event_bytes += len(frame)
-        if self._event_bytes > self._event_limit:
+        size = _size(frame)
+        # One that is too large by itself is a client's that keeps up all the same.
+        if self._event_bytes and self._event_bytes + size > self._event_limit:
             self._overflowed = True
             self._entries.clear()
             self._previews.clear()
         if not self._overflowed:
-            self._entries.append(_Entry(frame, len(frame), droppable=False))
+            self._event_bytes += size
+            self._entries.append(_Entry(frame, size, droppable=False))
         self._filled.set()
 
     def put_preview(self, frame: bytes) -> None:

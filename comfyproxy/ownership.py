@@ -8,7 +8,7 @@ import hmac
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Final
 
@@ -26,6 +26,8 @@ MAX_REMEMBERED: Final = 50_000
 # A record that was never confirmed counts as lost after this long: the request it belongs
 # to has run into its time-out by then.
 UNCONFIRMED: Final = timedelta(minutes=5)
+# SQLite bounds the parameters of one statement, and a client may name any number of ids.
+_CHUNK: Final = 1000
 _LIVE: Final = (PromptRecord.State.SUBMITTING, PromptRecord.State.ACCEPTED)
 
 _memory: OrderedDict[str, Ownership] = OrderedDict()
@@ -104,7 +106,8 @@ async def removed(prompt_ids: Iterable[str]) -> None:
 
 
 def _set_state(prompt_ids: list[str], state: PromptRecord.State) -> None:
-    PromptRecord.objects.filter(prompt_id__in=prompt_ids).update(state=state)
+    for chunk in _chunks(prompt_ids):
+        PromptRecord.objects.filter(prompt_id__in=chunk).update(state=state)
 
 
 def remembered(prompt_id: str) -> Ownership | None:
@@ -113,8 +116,9 @@ def remembered(prompt_id: str) -> Ownership | None:
 
 
 async def owners(prompt_ids: Iterable[str]) -> dict[str, Ownership]:
-    """Whose these prompts are; unknown ids are left out. At most one query."""
-    wanted = list(prompt_ids)
+    """Whose these prompts are; unknown ids are left out. One query per thousand that are not
+    known by heart."""
+    wanted = set(prompt_ids)
     known = {pid: owner for pid in wanted if (owner := _memory.get(pid)) is not None}
     missing = [pid for pid in wanted if pid not in known and _is_uuid(pid)]
     if missing:
@@ -126,13 +130,18 @@ async def owners(prompt_ids: Iterable[str]) -> dict[str, Ownership]:
 
 
 def _read(prompt_ids: list[str]) -> dict[str, Ownership]:
-    rows = PromptRecord.objects.filter(prompt_id__in=prompt_ids).values_list(
-        "prompt_id", "user_id", "client_id", "number", "result_nodes"
-    )
+    fields = ("prompt_id", "user_id", "client_id", "number", "result_nodes")
     return {
         str(pid): Ownership(user, client, number, frozenset(nodes))
-        for pid, user, client, number, nodes in rows
+        for chunk in _chunks(prompt_ids)
+        for pid, user, client, number, nodes in PromptRecord.objects.filter(
+            prompt_id__in=chunk
+        ).values_list(*fields)
     }
+
+
+def _chunks(prompt_ids: list[str]) -> Iterator[list[str]]:
+    return (prompt_ids[start : start + _CHUNK] for start in range(0, len(prompt_ids), _CHUNK))
 
 
 async def live_prompts(user_id: int | None, *, offset: int, limit: int) -> list[tuple[str, bool]]:

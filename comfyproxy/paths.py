@@ -17,9 +17,12 @@ MAX_PATH_BYTES: Final = 8192
 API_PREFIX: Final = "api"
 
 _BAD_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-# Still encoded after one decoding: a second decoder somewhere would see a separator or a dot.
-_DOUBLE_ENCODED: Final = re.compile(r"%(?:2f|2e|5c|00)", re.IGNORECASE)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\\]")
+# Still encoded after one decoding, however often: another decoder somewhere would see a
+# separator, a dot or a control character.
+_DOUBLE_ENCODED: Final = re.compile(
+    r"%(?:25)*(?:2f|2e|5c|7f|[01][0-9a-f])", re.IGNORECASE | re.ASCII
+)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
 @dataclass(frozen=True, slots=True)

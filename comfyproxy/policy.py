@@ -3,20 +3,23 @@
 The lines themselves stand in `comfyproxy.routes`. A pattern is whole segments: a literal,
 `{name}` (one segment), `{name:check}` (one segment that passes a named check),
 `{+name}` (one segment that may hold an encoded slash), and last `{name*}` (all the rest, at
-least one segment). The more literal line wins; equally literal ones are an error at start.
+least one segment). The more literal line wins; where neither is, it is an error at start.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import combinations
 from typing import Final
 
 from accounts.capabilities import Capability
 from accounts.errors import BadPath, MethodNotAllowed, NotFound
-from comfyproxy.paths import CanonicalPath
+from comfyproxy.paths import API_PREFIX, CanonicalPath
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+# What a line may name; HEAD goes with GET.
+_NAMED_METHODS: Final = METHODS - {"HEAD"}
 
 
 class Lane(Enum):
@@ -118,6 +121,8 @@ def _pieces(pattern: str) -> tuple[_Piece, ...]:
                 rest=bool(found["rest"]),
             )
         )
+    if pieces and (pieces[0].literal or "").casefold() == API_PREFIX:
+        raise ValueError(f"{pattern}: patterns are written without /{API_PREFIX}")
     if any(piece.rest for piece in pieces[:-1]):
         raise ValueError(f"{pattern}: only the last segment may take the rest")
     return tuple(pieces)
@@ -131,6 +136,22 @@ class _Line:
     @property
     def weights(self) -> tuple[int, ...]:
         return tuple(piece.weight for piece in self.pieces)
+
+    def shares_requests(self, other: "_Line") -> bool:
+        """Whether one request could meet both lines."""
+        return (
+            not set(self.rule.methods.split()).isdisjoint(other.rule.methods.split())
+            and any(
+                self.rule.spelling.allows(api) and other.rule.spelling.allows(api)
+                for api in (False, True)
+            )
+            and _overlap(self.pieces, other.pieces)
+        )
+
+    def as_literal_as(self, other: "_Line") -> bool:
+        """Whether neither line is the more literal: the same, or each in another segment."""
+        pairs = list(zip(self.weights, other.weights, strict=False))
+        return any(a > b for a, b in pairs) == any(a < b for a, b in pairs)
 
     def params(self, segments: Sequence[str], *, fold: bool = False) -> dict[str, str] | None:
         """What the parameters hold if the segments match, else None."""
@@ -173,6 +194,7 @@ class RouteTable:
         self._default_lines = tuple(map(_line, self.defaults))
         self._refuse_ambiguity()
         self._by_first: dict[str, list[_Line]] = {}
+        self._by_folded_first: dict[str, list[_Line]] = {}
         self._any_first: list[_Line] = []
         for line in self._lines:
             first = line.pieces[0].literal if line.pieces else ""
@@ -180,20 +202,12 @@ class RouteTable:
                 self._any_first.append(line)
             else:
                 self._by_first.setdefault(first, []).append(line)
+                self._by_folded_first.setdefault(first.casefold(), []).append(line)
 
     def _refuse_ambiguity(self) -> None:
-        seen: dict[tuple[object, ...], Rule] = {}
-        for line in self._lines:
-            shape = tuple(piece.literal or piece.weight for piece in line.pieces)
-            for method in line.rule.methods.split():
-                if method not in METHODS:
-                    raise ValueError(f"{line.rule.pattern}: there is no method {method}")
-                for api in (False, True):
-                    if not line.rule.spelling.allows(api):
-                        continue
-                    other = seen.setdefault((shape, method, api), line.rule)
-                    if other is not line.rule:
-                        raise ValueError(f"{other.pattern} and {line.rule.pattern} collide")
+        for one, other in combinations(self._lines, 2):
+            if one.shares_requests(other) and one.as_literal_as(other):
+                raise ValueError(f"{one.rule.pattern} and {other.rule.pattern} collide")
 
     def refuse_overlap(self, rule: Rule) -> None:
         """Raise ValueError if a request could meet both `rule` and a line of this table.
@@ -246,7 +260,8 @@ class RouteTable:
                 _require_plain(line, path)
                 return Match(line.rule, params)
         if other_method:
-            raise MethodNotAllowed(allow=self._allowed(path))
+            allowed = self._allowed(path)
+            raise MethodNotAllowed(headers={"Allow": ", ".join(allowed)}, allow=allowed)
         if other_spelling:
             raise NotFound
         return None
@@ -256,13 +271,19 @@ class RouteTable:
         for line in self._lines:
             if line.rule.spelling.allows(path.api) and line.params(path.segments) is not None:
                 methods |= set(line.rule.methods.split())
-        return sorted(methods)
+        return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
     def _folded(self, path: CanonicalPath) -> bool:
-        return any(line.params(path.segments, fold=True) is not None for line in self._lines)
+        """Whether the path is a named route but for its letters' case."""
+        first = path.segments[0].casefold() if path.segments else ""
+        lines = (*self._by_folded_first.get(first, ()), *self._any_first)
+        return any(line.params(path.segments, fold=True) is not None for line in lines)
 
 
 def _line(rule: Rule) -> _Line:
+    methods = rule.methods.split()
+    if not methods or not _NAMED_METHODS.issuperset(methods):
+        raise ValueError(f"{rule.pattern}: methods are some of {' '.join(sorted(_NAMED_METHODS))}")
     return _Line(rule, _pieces(rule.pattern))
 
 

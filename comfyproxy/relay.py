@@ -6,9 +6,11 @@ the one prompt that runs is known to be this client's, because ComfyUI broadcast
 frames to everyone.
 """
 
+import json
 import struct
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -22,6 +24,9 @@ TEXT_PROGRESS: Final = 3
 PREVIEW_WITH_METADATA: Final = 4
 _FORMATS: Final = {"image/jpeg": 1, "image/png": 2}
 
+MAX_FRAME_UP_CHARS: Final = 64 * 1024
+
+_SIGNS_OF_RUNNING: Final = frozenset({"executing", "progress", "progress_state", "executed"})
 _ENDINGS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 
@@ -62,6 +67,7 @@ class RunState:
     """Which prompt this socket last saw starting and not yet ending."""
 
     running: str | None = None
+    ended: deque[str] = field(default_factory=lambda: deque(maxlen=64))
 
 
 def judge_text(text: str, state: RunState, is_own: Callable[[str], bool]) -> Verdict:
@@ -69,10 +75,7 @@ def judge_text(text: str, state: RunState, is_own: Callable[[str], bool]) -> Ver
 
     `is_own` says whether a prompt id belongs to the client's user.
     """
-    try:
-        event = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return DROPPED
+    event, text = _parsed(text)
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
         return DROPPED
     kind, data = event["type"], event.get("data")
@@ -95,6 +98,19 @@ def judge_text(text: str, state: RunState, is_own: Callable[[str], bool]) -> Ver
     return Verdict(Sort.EVENT, text)
 
 
+def _parsed(text: str) -> tuple[Any, str]:
+    """A frame, and its text as JSON: Python writes NaN and Infinity, which no client reads."""
+    try:
+        return orjson.loads(text), text
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        event = json.loads(text, parse_constant=lambda name: None)
+        return event, orjson.dumps(event).decode()
+    except (ValueError, TypeError, RecursionError):
+        return None, text
+
+
 def _without_id(kind: str, data: Any, text: str, state: RunState) -> Verdict:
     # On a reconnect ComfyUI tells the socket whose prompt runs which node, without its id.
     reconnected = kind == "executing" and isinstance(data, dict) and data.get("node") is not None
@@ -107,9 +123,12 @@ def _follow(kind: str, data: Any, prompt_id: str, state: RunState) -> None:
     if kind == "execution_start":
         state.running = prompt_id
     elif kind in _ENDINGS or (kind == "executing" and data.get("node") is None):
+        state.ended.append(prompt_id)
         if state.running == prompt_id:
             state.running = None
-    elif kind in ("executing", "progress", "progress_state", "executed"):
+    elif kind in _SIGNS_OF_RUNNING and prompt_id not in state.ended:
+        # The start was missed (a reconnect). What a node's thread reports after the end of
+        # its prompt is no such sign: by then another's may be running.
         state.running = prompt_id
 
 
@@ -151,7 +170,8 @@ def _with_metadata(
         return DROPPED
     image_format = _FORMATS.get(str(metadata.get("image_type")), 1)
     plain = struct.pack(">II", PREVIEW, image_format) + picture
-    is_result = metadata.get("node_id") in result_nodes(prompt_id)
+    node_id = metadata.get("node_id")
+    is_result = isinstance(node_id, str) and node_id in result_nodes(prompt_id)
     return Verdict(Sort.RESULT if is_result else Sort.PREVIEW, frame, plain=plain)
 
 
@@ -178,3 +198,17 @@ def announced_flags(text: str) -> dict[str, Any] | None:
         return None
     data = message.get("data")
     return data if isinstance(data, dict) else {}
+
+
+def may_go_up(frame: str | bytes) -> bool:
+    """Whether a client's frame is passed on to ComfyUI: a JSON object of moderate size.
+
+    ComfyUI writes everything else into its log, in full, and keeps the last 300 entries in
+    memory (0.3.64, server.py websocket_handler): a guest could fill both.
+    """
+    if not isinstance(frame, str) or len(frame) > MAX_FRAME_UP_CHARS:
+        return False
+    try:
+        return isinstance(orjson.loads(frame), dict)
+    except orjson.JSONDecodeError:
+        return False

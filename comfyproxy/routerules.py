@@ -1,9 +1,12 @@
 """The admin's route rules as a table, kept in memory and read anew when they change."""
 
+import logging
 import threading
+from collections.abc import Iterable
 from time import monotonic
 from typing import Any, Final
 
+from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 
 from accounts.capabilities import Capability
@@ -14,6 +17,8 @@ from comfyproxy.routes import TABLE
 
 # Another process may have changed them; this one looks again that often.
 TTL_SECONDS: Final = 5.0
+
+logger = logging.getLogger(__name__)
 
 _lock = threading.Lock()
 _table: RouteTable | None = None
@@ -30,9 +35,9 @@ async def current() -> RouteTable:
 
 def _load() -> RouteTable:
     global _table, _deadline
-    rules = [_rule(row) for row in RouteRule.objects.all()]
+    table = RouteTable(_usable(RouteRule.objects.all()), ())
     with _lock:
-        _table = RouteTable(rules, ())
+        _table = table
         _deadline = monotonic() + TTL_SECONDS
         return _table
 
@@ -41,20 +46,40 @@ def _rule(row: RouteRule) -> Rule:
     return Rule(row.methods, row.pattern, Capability(row.capability), Lane.STREAM, "forward")
 
 
+def _usable(rows: Iterable[RouteRule]) -> list[Rule]:
+    """The rules that can stand in a table together. One that was written past the admin's
+    checks is left out: it must not take all others with it."""
+    rules: list[Rule] = []
+    for row in rows:
+        try:
+            rule = _rule(row)
+            RouteTable([*rules, rule], ())
+        except ValueError as error:
+            logger.error("route rule %s is left out: %s", row, error)
+        else:
+            rules.append(rule)
+    return rules
+
+
 def check(row: RouteRule) -> None:
     """Raise ValueError unless the rule is well-formed, alone, and covers no named path."""
     rule = _rule(row)
-    others = [_rule(other) for other in RouteRule.objects.exclude(pk=row.pk)]
+    others = _usable(RouteRule.objects.exclude(pk=row.pk))
     RouteTable([rule, *others], ())
     TABLE.refuse_overlap(rule)
+
+
+def _forget() -> None:
+    global _deadline
+    _deadline = 0.0
 
 
 def connect_signals() -> None:
     """Drop the table when a rule changes in this process."""
 
     def changed(**kwargs: Any) -> None:
-        global _deadline
-        _deadline = 0.0
+        # Not before the change is in: another request would read the former rules again.
+        transaction.on_commit(_forget)
 
     post_save.connect(changed, sender=RouteRule, weak=False)
     post_delete.connect(changed, sender=RouteRule, weak=False)

@@ -84,7 +84,7 @@ _ABOUT = (
     Rule("GET", "/extensions", Cap.ACCESS_API, STREAM, "forward"),
     Rule("GET", "/i18n", Cap.ACCESS_API, STREAM, "forward"),
     Rule("GET", "/workflow_templates", Cap.ACCESS_API, STREAM, "forward"),
-    Rule("GET", "/workflow_templates/{file*}", Cap.ACCESS_API, STREAM, "forward", API),
+    Rule("GET", "/workflow_templates/{file*}", Cap.ACCESS_API, STREAM, "forward"),
     Rule("GET", "/global_subgraphs", Cap.ACCESS_API, STREAM, "forward"),
     Rule("GET", "/global_subgraphs/{subgraph_id}", Cap.ACCESS_API, STREAM, "forward"),
     Rule("GET", "/node_replacements", Cap.ACCESS_API, STREAM, "forward"),

@@ -1,11 +1,14 @@
 """The only module that talks to ComfyUI: JSON, streams, sockets, over one connection pool.
 
-Raises UpstreamUnreachable and UpstreamTimeout and nothing of aiohttp's.
+Raises UpstreamUnreachable and UpstreamTimeout, and nothing of aiohttp's; BadRequest where an
+address is longer than ComfyUI takes.
 """
 
 import asyncio
+import json
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -15,7 +18,7 @@ import orjson
 from django.conf import settings
 from yarl import URL
 
-from accounts.errors import UpstreamTimeout, UpstreamUnreachable
+from accounts.errors import BadRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
 
 logger = logging.getLogger(__name__)
 
@@ -24,41 +27,69 @@ CONNECT_SECONDS: Final = 5.0
 JSON_SECONDS: Final = 60.0
 # Between two pieces of a stream. A large file on a slow disk, a long model conversion.
 STREAM_IDLE_SECONDS: Final = 300.0
+# How often a stream that waits makes sure that there is still a connection.
+LOOK_SECONDS: Final = 1.0
+# ComfyUI's server takes request lines up to 8190 bytes, and hangs up on longer ones.
+MAX_TARGET_BYTES: Final = 8000
 READ_BUFFER_BYTES: Final = 256 * 1024
-MAX_JSON_BYTES: Final = 256 * 1024 * 1024
+MAX_JSON_BYTES: Final = 512 * 1024 * 1024
 
-_sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+# What HTTP forbids in a header's value; the server would break off over it.
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+_sessions: dict[tuple[asyncio.AbstractEventLoop, bool], aiohttp.ClientSession] = {}
+_READS: Final = frozenset({"GET", "HEAD"})
 
 
-def session() -> aiohttp.ClientSession:
-    """This event loop's session: pooled, keeping no cookies, believing no environment."""
-    loop = asyncio.get_running_loop()
-    found = _sessions.get(loop)
+def session(method: str = "GET") -> aiohttp.ClientSession:
+    """This event loop's session for that method: keeping no cookies, believing no environment.
+
+    Reads share a pool of connections; one that ComfyUI is just closing costs them a silent
+    second try. What changes something cannot be tried twice, so it gets a connection of its
+    own, which nobody is closing.
+    """
+    pooled = method in _READS
+    key = (asyncio.get_running_loop(), pooled)
+    found = _sessions.get(key)
     if found is None or found.closed:
-        found = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=READ_BUFFER_BYTES,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_SECONDS, sock_read=STREAM_IDLE_SECONDS
-            ),
-        )
-        _sessions[loop] = found
+        found = _sessions[key] = _new_session(pooled)
     return found
 
 
+def _new_session(pooled: bool) -> aiohttp.ClientSession:
+    connector = (
+        aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+        if pooled
+        else aiohttp.TCPConnector(limit=0, force_close=True)
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        read_bufsize=READ_BUFFER_BYTES,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        timeout=aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_SECONDS, sock_read=STREAM_IDLE_SECONDS
+        ),
+    )
+
+
 async def close() -> None:
-    """Close this event loop's session."""
-    found = _sessions.pop(asyncio.get_running_loop(), None)
-    if found is not None:
-        await found.close()
+    """Close this event loop's sessions."""
+    loop = asyncio.get_running_loop()
+    for key in [key for key in _sessions if key[0] is loop]:
+        await _sessions.pop(key).close()
 
 
 def url(path: str, query: bytes = b"") -> URL:
-    """An upstream address. `path` and `query` are sent as they stand, byte for byte."""
+    """An upstream address. `path` and `query` are sent as they stand, byte for byte.
+
+    Raises:
+        BadRequest: longer than ComfyUI takes
+    """
+    if len(path) + len(query) > MAX_TARGET_BYTES:
+        raise BadRequest("The address is too long.")
     tail = f"?{query.decode('latin-1')}" if query else ""
     return URL(f"{settings.COMFYUI_URL}{path}{tail}", encoded=True)
 
@@ -69,18 +100,18 @@ def segment(text: str) -> str:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """aiohttp's exceptions as ours."""
+def _translated(failures: Sequence[Exception] = ()) -> Iterator[None]:
+    """aiohttp's exceptions as ours; or, if the request's own body failed, what it raised."""
     try:
         yield
-    except (TimeoutError, aiohttp.ServerTimeoutError) as error:
-        # A connection that cannot even be made is a server that is not there.
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            raise UpstreamUnreachable from error
-        raise UpstreamTimeout from error
-    except (aiohttp.ClientError, OSError) as error:
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        if failures:
+            raise failures[0] from None
+        not_there = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+        if isinstance(error, TimeoutError) and not not_there:
+            raise UpstreamTimeout from error
         logger.warning("ComfyUI at %s: %s", settings.COMFYUI_URL, error)
-        raise UpstreamUnreachable from error
+        raise (UpstreamUnreachable if not_there else UpstreamBroke) from error
 
 
 class UpstreamStream:
@@ -89,7 +120,7 @@ class UpstreamStream:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self.status = response.status
-        self.headers: list[tuple[bytes, bytes]] = list(response.raw_headers)
+        self.headers = _end_to_end(response.raw_headers)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, piece by piece, as fast as it is taken.
@@ -98,17 +129,61 @@ class UpstreamStream:
             UpstreamUnreachable, UpstreamTimeout: it ended before its end
         """
         with _translated():
-            async for chunk in self._response.content.iter_any():
+            while chunk := await self._next():
                 yield chunk
 
-    async def read(self) -> bytes:
-        """The whole body; for answers that are known to be small."""
-        with _translated():
-            return await self._response.content.read(MAX_JSON_BYTES)
+    async def _next(self) -> bytes:
+        content = self._response.content
+        chunk = content.read_nowait()
+        while not chunk and not content.at_eof():
+            try:
+                async with asyncio.timeout(LOOK_SECONDS) as look:
+                    return await content.readany()
+            except TimeoutError:
+                if not look.expired():
+                    raise
+            # aiohttp (3.14) leaves its reader waiting for ever when it has closed the
+            # connection itself, over a malformed chunk.
+            connection = self._response.connection
+            if connection is None or connection.closed:
+                raise aiohttp.ClientPayloadError("the connection is lost")
+        return chunk
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body; for answers that are known to be small.
+
+        Raises:
+            UpstreamUnreachable, UpstreamTimeout: it ended before its end, or is over `limit`
+        """
+        body = b""
+        async for chunk in self.chunks():
+            body += chunk
+            if len(body) > limit:
+                raise UpstreamUnreachable("ComfyUI's answer is too long.")
+        return body
 
     def close(self) -> None:
         """Drop the connection unless the body was read to its end."""
         self._response.close()
+
+
+def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Without those that `Connection` names as the connection's own, and without what a
+    client could not be sent."""
+    pairs = list(headers)
+    own = {
+        token.strip().lower()
+        for name, value in pairs
+        if name.lower() == b"connection"
+        for token in value.split(b",")
+    }
+    if not own and not _CONTROL.search(b"\t".join(value for _, value in pairs)):
+        return pairs
+    return [
+        (name, value)
+        for name, value in pairs
+        if name.lower() not in own and not _CONTROL.search(value)
+    ]
 
 
 async def stream(
@@ -126,16 +201,13 @@ async def stream(
     """
     failures: list[Exception] = []
     data = body if body is None or isinstance(body, bytes) else _watched(body, failures)
-    try:
-        with _translated():
-            response = await session().request(
-                method, url(path, query), headers=list(headers), data=data, allow_redirects=False
-            )
-    except (UpstreamUnreachable, UpstreamTimeout):
-        # aiohttp wraps what the body raised in an error of its own.
-        if failures:
-            raise failures[0] from None
-        raise
+    with _translated(failures):
+        response = await session(method).request(
+            method, url(path, query), headers=list(headers), data=data, allow_redirects=False
+        )
+    if not 200 <= response.status <= 599:
+        response.close()
+        raise UpstreamUnreachable(f"ComfyUI answered with status {response.status}.")
     return UpstreamStream(response)
 
 
@@ -169,7 +241,7 @@ async def request_json(
     headers = {"Content-Type": "application/json"} if payload is not None else {}
     data = orjson.dumps(payload) if payload is not None else None
     with _translated():
-        async with session().request(
+        async with session(method).request(
             method,
             url(path, query),
             data=data,
@@ -177,17 +249,43 @@ async def request_json(
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=JSON_SECONDS, sock_connect=CONNECT_SECONDS),
         ) as response:
-            raw = await response.read()
+            raw = await _bounded(response)
     if len(raw) > 1_000_000:
         return response.status, await asyncio.to_thread(_parsed, raw)
     return response.status, _parsed(raw)
 
 
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """A whole body, as long as it is one that can be handled."""
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        size += len(piece)
+        if size > MAX_JSON_BYTES:
+            raise UpstreamUnreachable("ComfyUI's answer is too long.")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
 def _parsed(raw: bytes) -> Any:
+    """The JSON, or None. Python's parser takes the bare NaN that ComfyUI writes for a node's
+    value; such numbers become null."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(raw, parse_constant=lambda name: None)
+    except (ValueError, RecursionError):
         return None
+
+
+def exact_name(filename: str, subfolder: str, kind: str) -> dict[str, str]:
+    """A file as ComfyUI's parameters name it.
+
+    The name goes annotated: a bare one that itself ends in ` [output]` would be read as a
+    file of another folder.
+    """
+    return {"filename": f"{filename} [{kind}]", "subfolder": subfolder, "type": kind}
 
 
 async def exists(filename: str, subfolder: str, kind: str) -> bool:
@@ -196,8 +294,10 @@ async def exists(filename: str, subfolder: str, kind: str) -> bool:
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
-    query = urlencode({"filename": filename, "subfolder": subfolder, "type": kind})
-    status, _ = await request_json("HEAD", "/view", query=query.encode())
+    query = urlencode(exact_name(filename, subfolder, kind)).encode()
+    if len(query) > MAX_TARGET_BYTES:
+        return False
+    status, _ = await request_json("HEAD", "/view", query=query)
     return status == 200
 
 

@@ -8,13 +8,15 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpResponse
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from accounts.api.errors import gateway_error
 from accounts.credentials import without_tokens
 from accounts.errors import NotFound
 from comfyproxy import handlers
-from comfyproxy.calls import Call, Reply
-from comfyproxy.gate import SCOPE_KEY, Admitted
+from comfyproxy.calls import Call, Reply, refusal
+from comfyproxy.gate import SCOPE_KEY, Admitted, log_refusal
 
 
 class BareASGIHandler(ASGIHandler):
@@ -37,6 +39,7 @@ class ComfyView(APIView):
     authentication_classes: Any = ()
     permission_classes: Any = ()
     http_method_names = ("get", "head", "post", "put", "patch", "delete")
+    default_response_headers: Any = {}
 
     async def handle(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         django_request = cast(ASGIRequest, request._request)
@@ -54,6 +57,15 @@ class ComfyView(APIView):
         )
         return await _response(await handlers.resolve(admitted.match.rule.handler)(call))
 
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        # ComfyUI looks at neither `Accept` nor `?format=`: each route has one kind of answer.
+        return JSONRenderer(), JSONRenderer.media_type
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:
+        error = gateway_error(exc)
+        log_refusal(cast(ASGIRequest, self.request._request).scope, error)
+        return _finished(refusal(error))
+
     get = head = post = put = patch = delete = handle
 
 
@@ -64,13 +76,17 @@ async def _chunks(request: ASGIRequest) -> AsyncIterator[bytes]:
 
 
 async def _response(reply: Reply) -> HttpResponse:
-    body = reply.body
-    if reply.stream is not None:
-        # The view lane serves what is small; what streams belongs in the stream lane.
-        body = b"".join([chunk async for chunk in reply.stream.chunks()])
-    response = HttpResponse(body, status=reply.status)
+    if reply.stream is None:
+        return _finished(reply)
+    # The view lane serves what is small; what streams belongs in the stream lane.
+    body = b"".join([chunk async for chunk in reply.stream.chunks()])
+    return _finished(Reply(reply.status, reply.headers, body))
+
+
+def _finished(reply: Reply) -> HttpResponse:
+    response = HttpResponse(reply.body, status=reply.status)
     del response["Content-Type"]
     for name, value in reply.headers:
-        if name != b"content-length":
-            response[name.decode("latin-1")] = value.decode("latin-1")
+        response[name.decode("latin-1")] = value.decode("latin-1")
+    response["Content-Length"] = str(len(reply.body))
     return response

@@ -5,7 +5,8 @@ from typing import Any
 
 def shown_features(flags: Any) -> Any:
     """Without the assets API: it knows no owners, so the gateway refuses it, and the frontend
-    then uses history and files instead (ComfyUI from 2026 on; absent before)."""
-    if isinstance(flags, dict) and "assets" in flags:
-        return {**flags, "assets": False}
-    return flags
+    then uses history and files instead (ComfyUI from 2026 on; absent before). No flags where
+    the answer is not shaped like ComfyUI's."""
+    if not isinstance(flags, dict):
+        return {}
+    return {**flags, "assets": False} if "assets" in flags else flags

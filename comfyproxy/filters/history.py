@@ -6,11 +6,15 @@ from typing import Any, Final
 from comfyproxy.cachekey import without_input
 from comfyproxy.filters.queue import Ownership, shown_item
 
-# Server paths in tracebacks and messages: what lies before the last two parts tells where
-# ComfyUI is installed and nothing a user needs.
+# An absolute path in a traceback or message, in double quotes or bare; not a URL's. Single
+# spaces are part of it, so that a folder named `my user` does not end it.
+_PART: Final = r"[^\s/\\'\"<>|:,]+(?: [^\s/\\'\"<>|:,]+)*"
 _SERVER_PATH: Final = re.compile(
-    r"(?:[A-Za-z]:)?(?:[/\\][^\s/\\:'\"<>|,]+){2,}(?=[/\\][^\s/\\]+[/\\])"
+    r'(?<=")(?:[A-Za-z]:)?[/\\][^"\n]*(?=")'
+    r"|(?:(?<=file:)|(?<![\w.~…\-/\\])(?!(?<=:)//))"
+    rf"(?:[A-Za-z]:)?(?:[/\\]+{_PART})+"
 )
+_SEPARATORS: Final = re.compile(r"[/\\]+")
 
 
 def visible_entry(entry: Any, owner: Ownership | None) -> dict[str, Any] | None:
@@ -55,11 +59,20 @@ def shown_error(data: Any) -> Any:
 
 
 def cut_paths(value: Any) -> Any:
-    """Any JSON with the leading parts of server paths in its texts replaced by `…`."""
+    """Any JSON with the leading parts of server paths in its texts replaced by `…`: they tell
+    where ComfyUI is installed and nothing a user needs."""
     if isinstance(value, str):
-        return _SERVER_PATH.sub("…", value)
+        return _SERVER_PATH.sub(_cut_path, value)
     if isinstance(value, list):
         return [cut_paths(item) for item in value]
     if isinstance(value, dict):
         return {key: cut_paths(item) for key, item in value.items()}
     return value
+
+
+def _cut_path(match: re.Match[str]) -> str:
+    parts = [part for part in _SEPARATORS.split(match[0]) if part]
+    has_drive = not match[0].startswith(("/", "\\"))
+    # At least the first part goes, and all before the last two.
+    kept = parts[1 + has_drive :][-2:]
+    return "/".join(("…", *kept)) if kept else match[0]

@@ -26,11 +26,18 @@ MODEL_SUFFIXES: Final = (
     ".onnx",
     ".pkl",
 )
-# `embedding:NAME` as ComfyUI's tokenizer takes it, spaces after the colon included; the
-# name ends at white space. Read more widely than upstream does: any case, any place.
-_EMBEDDING: Final = re.compile(r"embedding:\s*([^\s:<>()\[\]]+)", re.IGNORECASE)
+LORAS: Final = "loras"
+# `embedding:NAME`, spaces after the colon included; the name ends at white space (ComfyUI
+# 0.3.64, sd1_clip.py). Read more widely than upstream does: any case, any place.
+_EMBEDDING: Final = re.compile(r"embedding:\s*((?:(?!embedding:)\S)*)", re.IGNORECASE)
+# What may end the name before white space does: a weight, a bracket, another tokenizer's marks.
+_NAME_ENDS: Final = frozenset(":()<>[]{}|,;")
 # `<lora:NAME:1>`, which custom nodes parse.
 _LORA_TAG: Final = re.compile(r"<\s*lora:\s*([^:<>]+)", re.IGNORECASE)
+# Folders whose files are named without their extension too.
+_STEM_FOLDERS: Final = frozenset({EMBEDDINGS, LORAS})
+# How many folders of a long path are looked at, from its end.
+_MAX_TAIL: Final = 12
 
 Allowed = Callable[[str, str], bool]
 """(folder, model name) → whether the caller may use it."""
@@ -47,8 +54,9 @@ def nothing(folder: str, name: str) -> bool:
 
 
 def normal_name(name: str) -> str:
-    """One spelling per file: forward slashes, no dot segments, never above the root."""
-    return posixpath.normpath("/" + name.replace("\\", "/")).lstrip("/")
+    """One spelling per file: forward slashes, no dot segments, never above the root, and
+    without the white space and dots at its ends that nodes or Windows drop."""
+    return posixpath.normpath("/" + name.strip().replace("\\", "/")).lstrip("/").rstrip(" ./")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,49 +73,83 @@ class KnownModels:
 
     folders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _by_name: dict[str, tuple[Model, ...]] = field(init=False, repr=False, compare=False)
+    _by_stem: dict[tuple[str, str], tuple[Model, ...]] = field(
+        init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
-        index: dict[str, list[Model]] = {}
+        names_index: dict[str, list[Model]] = {}
+        stems: dict[tuple[str, str], list[Model]] = {}
         for folder, names in self.folders.items():
             if folder in NOT_MODELS:
                 continue
             for name in names:
                 model = Model(folder, name)
-                for key in _keys(folder, normal_name(name)):
-                    index.setdefault(key, []).append(model)
-        frozen = {key: tuple(models) for key, models in index.items()}
-        object.__setattr__(self, "_by_name", frozen)
+                for key in _tails(normal_name(name).casefold()):
+                    names_index.setdefault(key, []).append(model)
+                    if folder in _STEM_FOLDERS:
+                        for stem in {key, key.removesuffix(_suffix(key))}:
+                            stems.setdefault((folder, stem), []).append(model)
+        object.__setattr__(self, "_by_name", {k: tuple(v) for k, v in names_index.items()})
+        object.__setattr__(self, "_by_stem", {k: tuple(v) for k, v in stems.items()})
 
     def find(self, text: str) -> tuple[Model, ...]:
-        """The models that a whole text may name; empty for any other text."""
-        return self._by_name.get(normal_name(text).casefold(), ())
+        """The models that a whole text may name; empty for any other text.
+
+        Of a longer path with a model file's extension (an absolute one, one with the model
+        folder's name in it) the longest end that is known counts.
+        """
+        key = normal_name(text).casefold()
+        found = self._by_name.get(key, ())
+        if not found and key.endswith(MODEL_SUFFIXES):
+            found = _first(self._by_name.get(tail) for tail in _tails(key))
+        return found
 
     def find_embeddings(self, text: str) -> Iterator[tuple[str, tuple[Model, ...]]]:
         """(name, models) for every `embedding:` or `<lora:` mention in a free text."""
-        if "embedding" in text.casefold():
-            for match in _EMBEDDING.finditer(text):
-                yield match[1], self._bare(match[1].strip(","), EMBEDDINGS)
+        for match in _EMBEDDING.finditer(text):
+            for name in _readings(match[1]):
+                yield name, self._bare(name, EMBEDDINGS)
         for match in _LORA_TAG.finditer(text):
-            yield match[1], self._bare(match[1].strip(), "loras")
+            yield match[1], self._bare(match[1], LORAS)
 
     def _bare(self, name: str, folder: str) -> tuple[Model, ...]:
-        """Models of one folder by a name that may lack its extension."""
+        """Models of one folder by a name that may lack its extension. Upstream takes an
+        absolute path too, so the longest known end of the name counts."""
         key = normal_name(name).casefold()
-        candidates = (key, *(key + suffix for suffix in MODEL_SUFFIXES))
-        return tuple(
-            model
-            for candidate in candidates
-            for model in self._by_name.get(candidate, ())
-            if model.folder == folder
-        )
+        return _first(self._by_stem.get((folder, tail)) for tail in _tails(key))
 
 
-def _keys(folder: str, name: str) -> set[str]:
-    """What a model is found by: its path and every tail of it. A bare name is what people
+def _tails(name: str) -> Iterator[str]:
+    """What a model is found by: its path and every end of it. A bare name is what people
     write; for embeddings every sub folder is a root of its own."""
-    folded = name.casefold()
-    parts = folded.split("/")
-    return {"/".join(parts[index:]) for index in range(len(parts))}
+    parts = name.split("/")[-_MAX_TAIL:]
+    return ("/".join(parts[index:]) for index in range(len(parts)))
+
+
+def _first(found: Iterable[tuple[Model, ...] | None]) -> tuple[Model, ...]:
+    return next((models for models in found if models), ())
+
+
+def _suffix(name: str) -> str:
+    return next((suffix for suffix in MODEL_SUFFIXES if name.endswith(suffix)), "")
+
+
+def _readings(run: str) -> set[str]:
+    """The names that `run`, what follows `embedding:` up to white space, may stand for.
+
+    Escaped brackets belong to the name, an open one ends it, and so may a weight.
+    """
+    if _NAME_ENDS.isdisjoint(run):
+        return {run} - {""}
+    masked = run.replace("\\(", "\0").replace("\\)", "\1")
+    until_bracket = masked.partition("(")[0].partition(")")[0]
+    cuts = {masked, until_bracket.rpartition(":")[0]}
+    cuts |= {masked.partition(mark)[0] for mark in _NAME_ENDS}
+    # A comma before the name is dropped, so the cut at the first one may be nothing.
+    cuts |= {masked.strip(",").partition(",")[0]}
+    names = {cut.replace("\0", "(").replace("\1", ")").strip(",") for cut in cuts}
+    return names - {""}
 
 
 def allowed_names(folder: str, names: Iterable[str], allowed: Allowed) -> list[str]:

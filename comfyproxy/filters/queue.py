@@ -62,12 +62,13 @@ def may_see_prompt(prompt_id: str, owners: Owners, user_id: int | None) -> bool:
 def shown_item(item: list[Any], owner: Ownership | None) -> list[Any]:
     """A queue or history tuple as its owner sent it: own number, own client id, no secrets."""
     number, prompt_id, graph, extra_data, *rest = item
+    # Of the rest only the outputs: newer ComfyUI keeps secrets behind them.
     return [
         number if owner is None else owner.number,
         prompt_id,
         without_cache_key(graph),
         shown_extra(extra_data, None if owner is None else owner.client_id),
-        *rest,
+        *rest[:1],
     ]
 
 

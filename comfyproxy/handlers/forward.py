@@ -1,6 +1,6 @@
 """Routes whose bytes are not looked at: passed on as they are, both ways."""
 
-from typing import Final
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
@@ -9,18 +9,15 @@ from comfyproxy.calls import Call, Reply
 from comfyproxy.headers import to_client, to_upstream
 from comfyproxy.paths import upstream_path
 
-_BODILESS: Final = frozenset({"GET", "HEAD"})
-
 
 async def forward(call: Call) -> Reply:
     """Send the request on under the caller's admitted path, stream the answer back."""
-    has_body = call.method not in _BODILESS
     answer = await upstream.stream(
         call.method,
         upstream_path(call.path, api=call.path.api),
         query=call.query,
-        headers=to_upstream(call.headers, body=has_body),
-        body=call.chunks() if has_body else None,
+        headers=to_upstream(call.headers, body=call.has_body),
+        body=call.chunks() if call.has_body else None,
     )
     return Reply(answer.status, _own_locations(to_client(answer.headers)), stream=answer)
 
@@ -32,8 +29,22 @@ async def static(call: Call) -> Reply:
 
 def _own_locations(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """A redirect of ComfyUI's to itself must lead to the gateway."""
-    base = settings.COMFYUI_URL.encode()
     return [
-        (name, (value.removeprefix(base) or b"/") if name == b"location" else value)
-        for name, value in headers
+        (name, _own_location(value) if name == b"location" else value) for name, value in headers
     ]
+
+
+def _own_location(value: bytes) -> bytes:
+    try:
+        target = urlsplit(value.decode())
+    except ValueError:
+        return value
+    base = urlsplit(settings.COMFYUI_URL)
+    if (target.scheme, target.netloc) == (base.scheme, base.netloc):
+        # One slash: with two, what follows would be another host's name.
+        path = "/" + target.path.removeprefix(base.path).lstrip("/")
+    elif not target.scheme and not target.netloc and target.path.startswith(f"{base.path}/"):
+        path = target.path.removeprefix(base.path)
+    else:
+        return value
+    return target._replace(scheme="", netloc="", path=path).geturl().encode()

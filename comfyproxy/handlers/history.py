@@ -1,7 +1,5 @@
 """The history: each user's own, counted and paged within their own."""
 
-import asyncio
-from collections.abc import Iterable
 from typing import Any, Final
 
 from accounts import errors
@@ -11,17 +9,16 @@ from comfyproxy.calls import Call, Reply, empty_reply, json_reply
 from comfyproxy.files import TYPES, may_see
 from comfyproxy.filters.history import visible_entry
 from comfyproxy.filters.outputs import output_files
-from comfyproxy.filters.queue import Owners, may_see_prompt, prompt_ids
-from comfyproxy.handlers.queue import deletion_ids, sees
+from comfyproxy.filters.queue import may_see_prompt, prompt_ids
+from comfyproxy.handlers.queue import deletion_ids, history_entries, sees
 from comfyproxy.queuewatch import look
 
-Entries = dict[str, dict[str, Any]]
+Entries = dict[str, Any]
 
-# Up to that many own entries are asked for one by one; ComfyUI's whole history, everyone's
-# up to 10 000 entries, is fetched only for more.
-MAX_SINGLE: Final = 200
+# The most that a user is shown of their own. Each entry is asked for by its id: ComfyUI's
+# whole history, everyone's up to 10 000 prompts, would cost far more.
+MAX_OWN: Final = 1000
 _PAGE: Final = 64
-_PARALLEL: Final = 16
 # How many output files of the caller's are listed for LoadImageOutput.
 _LISTED_PROMPTS: Final = 64
 
@@ -57,7 +54,7 @@ async def history_one(call: Call) -> Reply:
     owners = await ownership.owners([prompt_id])
     if not may_see_prompt(prompt_id, owners, sees(call.identity)):
         return json_reply({})
-    return json_reply(await _single([prompt_id], owners))
+    return json_reply(await _visible(await history_entries([prompt_id])))
 
 
 async def history_change(call: Call) -> Reply:
@@ -67,9 +64,10 @@ async def history_change(call: Call) -> Reply:
     user_id = call.identity.user_id
     owners = await ownership.owners(ids)
     chosen = {pid for pid in ids if may_see_prompt(pid, owners, user_id)}
-    if wanted.get("clear") is True:
+    if wanted.get("clear"):
         chosen |= await _all_own(user_id)
     # What waits or runs is no history yet; ComfyUI would keep it, so its record stays too.
+    # Asked after the records: what they hold and the queue does not, has ended.
     chosen -= set(prompt_ids((await look()).queue))
     if chosen:
         await upstream.request_json("POST", "/history", {"delete": sorted(chosen)})
@@ -78,10 +76,10 @@ async def history_change(call: Call) -> Reply:
 
 
 async def _all_own(user_id: int) -> set[str]:
-    found: set[str] = set()
+    found: dict[str, bool] = {}
     while page := await ownership.live_prompts(user_id, offset=len(found), limit=1000):
-        found |= {pid for pid, _ in page}
-    return found
+        found |= dict(page)
+    return {pid for pid, confirmed in found.items() if confirmed}
 
 
 async def own_files(call: Call) -> Reply:
@@ -108,50 +106,45 @@ async def _newest(identity: Identity, count: int | None) -> Entries:
     user_id = sees(identity)
     if count is not None and count <= 0:
         return {}
-    if user_id is None or count is None or count > MAX_SINGLE:
-        return await _whole(user_id, count)
+    if user_id is None:
+        return await _everyones(count)
+    count = MAX_OWN if count is None else min(count, MAX_OWN)
     found: list[tuple[str, dict[str, Any]]] = []
     offset = 0
-    # The queue first: what is in neither it nor, later, the history, is gone for good.
-    waiting = set(prompt_ids((await look()).queue))
     while len(found) < count:
         page = await ownership.live_prompts(user_id, offset=offset, limit=_PAGE)
         if not page:
+            if offset == 0:
+                await look()  # a ComfyUI that is down must not look like an empty history
             break
+        # In this order, records, queue, history: what ComfyUI had taken when the record was
+        # read, and is in neither queue nor history later, is gone for good.
+        waiting = set(prompt_ids((await look()).queue))
         ids = [pid for pid, _ in page if pid not in waiting]
-        entries = await _single(ids, await ownership.owners(ids))
-        gone = {pid for pid, confirmed in page if confirmed} - entries.keys() - waiting
+        entries = await history_entries(ids)
+        gone = {pid for pid, confirmed in page if confirmed and entries.get(pid, pid) is None}
         if gone:
             await ownership.lost(gone)
         offset += len(page) - len(gone)
-        found += [(pid, entries[pid]) for pid in ids if pid in entries]
+        shown = await _visible({pid: entries[pid] for pid in ids if pid in entries})
+        found += shown.items()
     return dict(reversed(found[:count]))
 
 
-async def _single(ids: Iterable[str], owners: Owners) -> Entries:
-    """Entries asked for one by one; those that ComfyUI does not have are left out."""
-    slots = asyncio.Semaphore(_PARALLEL)
-
-    async def one(pid: str) -> tuple[str, dict[str, Any] | None]:
-        async with slots:
-            answer = await upstream.get_json(f"/history/{upstream.segment(pid)}")
-        entry = answer.get(pid) if isinstance(answer, dict) else None
-        return pid, visible_entry(entry, owners.get(pid))
-
-    answers = await asyncio.gather(*(one(pid) for pid in ids))
-    return {pid: entry for pid, entry in answers if entry is not None}
+async def _visible(entries: Entries) -> Entries:
+    """Those entries that are shaped like ComfyUI's, as their owners may see them."""
+    owners = await ownership.owners(entries)
+    return {
+        pid: entry
+        for pid, raw in entries.items()
+        if (entry := visible_entry(raw, owners.get(pid))) is not None
+    }
 
 
-async def _whole(user_id: int | None, count: int | None) -> Entries:
-    """From one fetch of ComfyUI's whole history."""
-    history = await upstream.get_json("/history")
+async def _everyones(count: int | None) -> Entries:
+    """From one fetch, for who sees all: ComfyUI's whole history, or its newest part."""
+    part = {} if count is None else {"max_items": count}
+    history = await upstream.get_json("/history", **part)
     if not isinstance(history, dict):
-        return {}
-    owners = await ownership.owners(history)
-    shown = [
-        (pid, entry)
-        for pid, raw in history.items()
-        if may_see_prompt(pid, owners, user_id)
-        and (entry := visible_entry(raw, owners.get(pid))) is not None
-    ]
-    return dict(shown if count is None else shown[-count:])
+        raise errors.UpstreamUnreachable("ComfyUI does not tell its history.")
+    return await _visible(history)

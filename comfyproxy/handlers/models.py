@@ -1,5 +1,7 @@
 """Node definitions and model lists, cut down to the models the caller may know of."""
 
+import re
+
 from accounts import errors
 from accounts.credentials import header
 from comfyproxy import catalog, upstream
@@ -13,7 +15,7 @@ async def object_info(call: Call) -> Reply:
     """`GET /object_info`: finished bytes, with an ETag."""
     insists = "no-cache" in (header(call.headers, b"cache-control") or "")
     found = await catalog.current(catalog.MIN_AGE_SECONDS if insists else catalog.MAX_AGE_SECONDS)
-    answer = await found.object_info(catalog.allowed_models(call.identity))
+    answer = await found.object_info(catalog.sight_of(call.identity))
     etag = f'"{answer.etag}"'
     headers = [
         JSON_TYPE,
@@ -23,9 +25,17 @@ async def object_info(call: Call) -> Reply:
     ]
     if etag in (header(call.headers, b"if-none-match") or ""):
         return Reply(304, headers)
-    if "gzip" in (header(call.headers, b"accept-encoding") or ""):
+    if _takes_gzip(header(call.headers, b"accept-encoding") or ""):
         return Reply(200, [*headers, (b"content-encoding", b"gzip")], answer.zipped)
     return Reply(200, headers, answer.plain)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    for part in accepted.lower().split(","):
+        coding, _, weight = part.partition(";")
+        if coding.strip() == "gzip":
+            return not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight)
+    return False
 
 
 async def object_info_one(call: Call) -> Reply:
@@ -34,7 +44,7 @@ async def object_info_one(call: Call) -> Reply:
     found = await catalog.current()
     if name not in found.info:
         return json_reply({})
-    return json_reply({name: found.node_info(name, catalog.allowed_models(call.identity))})
+    return json_reply({name: found.node_info(name, catalog.sight_of(call.identity))})
 
 
 async def model_folders(call: Call) -> Reply:

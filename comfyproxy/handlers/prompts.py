@@ -1,7 +1,9 @@
 """`POST /prompt`: checked, rewritten for its owner, recorded, then given to ComfyUI."""
 
-from collections.abc import Iterable
-from typing import Any, Final, NoReturn
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 from django.conf import settings
 
@@ -13,7 +15,8 @@ from comfyproxy.calls import Call, Reply, json_reply
 from comfyproxy.catalog import Catalog
 from comfyproxy.files import FileRef
 from comfyproxy.filters.errors import shown_refusal
-from comfyproxy.filters.models import looks_like_model
+from comfyproxy.filters.folders import without_foreign
+from comfyproxy.filters.models import everything, looks_like_model
 from comfyproxy.hub import hub
 from comfyproxy.prompts.mapping import (
     FileUse,
@@ -26,33 +29,69 @@ from comfyproxy.prompts.mapping import (
 from comfyproxy.prompts.shape import MAX_BODY_BYTES, Graph, Submission, parse_submission
 from comfyproxy.prompts.uses import Place, hidden_models, inputs, texts
 
+logger = logging.getLogger(__name__)
+
 # ComfyUI core's node that sends finished pictures over the socket instead of saving them.
 RESULT_NODE: Final = "SaveImageWebsocket"
+# A larger prompt is looked at in a thread: everybody else waits for the event loop.
+LARGE_BYTES: Final = 64 * 1024
+# Files one prompt may name: ComfyUI is asked about each.
+MAX_FILES: Final = 2000
+_PARALLEL: Final = 8
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_submitting: set[asyncio.Task[Reply]] = set()
 
 
 async def prompt_submit(call: Call) -> Reply:
     """Answer as ComfyUI does: `{prompt_id, number, node_errors}`, or its own 400."""
     body = await call.read(MAX_BODY_BYTES)
-    submission = parse_submission(body, max_nodes=settings.MSS_MAX_PROMPT_NODES)
+    is_large = len(body) > LARGE_BYTES
+    submission = await _off_loop(
+        is_large, parse_submission, body, max_nodes=settings.MSS_MAX_PROMPT_NODES
+    )
     identity = call.identity
-    known = await _catalog_for(submission.graph, identity)
-    _refuse_blocked_nodes(submission.graph, identity)
-    _refuse_hidden_models(submission.graph, known, identity)
-    graph = await _own_graph(submission.graph, known, identity)
-    return await _submit(submission, graph, known, identity)
+    known = await catalog.current()
+    if await _off_loop(is_large, _names_unknown, submission.graph, known, identity):
+        known = await catalog.fresh()
+    await _off_loop(is_large, _refuse_blocked_nodes, submission.graph, identity)
+    await _off_loop(is_large, _refuse_hidden_models, submission.graph, known, identity)
+    graph = await _own_graph(submission.graph, known, identity, is_large)
+    # To the end even if the client leaves: ComfyUI may have taken the prompt already, and
+    # then its record has to say so.
+    task = asyncio.ensure_future(_submit(submission, graph, known, identity))
+    _submitting.add(task)
+    task.add_done_callback(_ended)
+    return await asyncio.shield(task)
 
 
-async def _catalog_for(graph: Graph, identity: Identity) -> Catalog:
-    """The catalog; anew if the prompt may name a model or a node that came after it."""
-    found = await catalog.current()
-    unknown_node = any(node["class_type"] not in found.info for node in graph.values())
-    if unknown_node or any(
-        looks_like_model(text) and not found.models.find(text)
+def _ended(task: asyncio.Task[Reply]) -> None:
+    _submitting.discard(task)
+    # Its caller may have left; then nobody else hears of what went wrong.
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, errors.GatewayError):
+        logger.error("a prompt was not submitted as it should be", exc_info=error)
+
+
+async def _off_loop(
+    is_large: bool, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    if is_large:
+        return await asyncio.to_thread(func, *args, **kwargs)
+    return func(*args, **kwargs)
+
+
+def _names_unknown(graph: Graph, known: Catalog, identity: Identity) -> bool:
+    """Whether the prompt may name a node, or to whom it matters a model, newer than `known`."""
+    if any(node["class_type"] not in known.info for node in graph.values()):
+        return True
+    return catalog.allowed_models(identity) is not everything and any(
+        looks_like_model(text) and not known.models.find(text)
         for _, value in inputs(graph)
         for text in texts(value)
-    ):
-        return await catalog.current(catalog.MIN_AGE_SECONDS)
-    return found
+    )
 
 
 def _refuse_blocked_nodes(graph: Graph, identity: Identity) -> None:
@@ -83,19 +122,24 @@ def _refuse_hidden_models(graph: Graph, known: Catalog, identity: Identity) -> N
     _refuse(errors.ModelNotAllowed, "model_not_allowed", graph, places)
 
 
-async def _own_graph(graph: Graph, known: Catalog, identity: Identity) -> Graph:
+async def _own_graph(graph: Graph, known: Catalog, identity: Identity, is_large: bool) -> Graph:
     """The graph with its files and prefixes inside the caller's folders."""
     sees_all = identity.can(Capability.VIEW_ALL_HISTORY)
     namespace = identity.namespace
-    refused = list(foreign_mentions(graph, known.specs, namespace, sees_all=sees_all))
-    files: dict[tuple[Place, str], FileRef] = {}
-    for use in file_uses(graph, known.specs):
-        ref = await _resolved(use, namespace, sees_all) if isinstance(use, FileUse) else None
-        if isinstance(use, FileUse) and ref is not None:
-            files[use.place, use.text] = ref
-        else:
-            refused.append(Refused(use.place, use.text))
-    result, outside = rewritten(graph, known.specs, namespace, files, sees_all=sees_all)
+
+    def named() -> tuple[list[Refused], list[FileUse]]:
+        refused = list(foreign_mentions(graph, known.specs, namespace, sees_all=sees_all))
+        uses = list(file_uses(graph, known.specs))
+        refused += [use for use in uses if isinstance(use, Refused)]
+        return refused, [use for use in uses if isinstance(use, FileUse)]
+
+    refused, uses = await _off_loop(is_large, named)
+    refs = await _resolved(uses, namespace, sees_all)
+    files = {(use.place, use.text): ref for use in uses if (ref := refs[use.ref]) is not None}
+    refused += [Refused(use.place, use.text) for use in uses if refs[use.ref] is None]
+    result, outside = await _off_loop(
+        is_large, rewritten, graph, known.specs, namespace, files, sees_all=sees_all
+    )
     if refused or outside:
         places = [
             (item.place, "Choose a file of your own, or a name inside your own folder.")
@@ -105,15 +149,24 @@ async def _own_graph(graph: Graph, known: Catalog, identity: Identity) -> Graph:
     return result
 
 
-async def _resolved(use: FileUse, namespace: str, sees_all: bool) -> FileRef | None:
-    options = candidates(use.ref, namespace, sees_all=sees_all)
-    if not options:
-        return None
-    *earlier, last = options
-    for option in earlier:
-        if await upstream.exists(option.filename, option.subfolder, option.type):
-            return option
-    return last
+async def _resolved(
+    uses: Iterable[FileUse], namespace: str, sees_all: bool
+) -> dict[FileRef, FileRef | None]:
+    """For each named file the one that is meant, or None where the caller may use none."""
+    options = {use.ref: candidates(use.ref, namespace, sees_all=sees_all) for use in uses}
+    if len(options) > MAX_FILES:
+        raise errors.BadRequest(f"A prompt may name at most {MAX_FILES} files.", field="prompt")
+    slots = asyncio.Semaphore(_PARALLEL)
+
+    async def best(ref: FileRef) -> tuple[FileRef, FileRef | None]:
+        *earlier, last = options[ref] or (None,)
+        for option in earlier:
+            async with slots:
+                if option and await upstream.exists(option.filename, option.subfolder, option.type):
+                    return ref, option
+        return ref, last
+
+    return dict(await asyncio.gather(*(best(ref) for ref in options)))
 
 
 def _refuse(
@@ -154,18 +207,24 @@ async def _submit(
         identity.user_id, submission.prompt_id, submission.client_id, results
     )
     payload = _payload(submission, graph, prompt_id, identity)
-    try:
-        status, answer = await upstream.request_json("POST", "/prompt", payload)
-    except errors.UpstreamUnreachable:
-        await ownership.not_accepted(prompt_id)
-        raise
-    # A time-out leaves the record: ComfyUI may have taken the prompt.
-    if status != 200 or not isinstance(answer, dict):
-        await ownership.not_accepted(prompt_id)
-        return _refused(status, answer, known, identity)
+    with hub.submission(identity.user_id, prompt_id) as accepted:
+        try:
+            status, answer = await upstream.request_json("POST", "/prompt", payload)
+        except errors.UpstreamBroke:
+            # As after a time-out the record stays: ComfyUI may have taken the prompt.
+            raise
+        except errors.UpstreamUnreachable:
+            await ownership.not_accepted(prompt_id)
+            raise
+        if status != 200:
+            await ownership.not_accepted(prompt_id)
+            return _refused(status, answer, known, identity)
+        if not isinstance(answer, dict):
+            # Taken, with an answer that cannot be read (a bare NaN): ours says enough.
+            answer = {"node_errors": {}}
+        accepted()
     await ownership.accepted(prompt_id)
-    hub.prompt_accepted()
-    shown = shown_refusal(answer, known.models, catalog.allowed_models(identity))
+    shown = _shown(answer, known, identity)
     return json_reply({**shown, "prompt_id": prompt_id, "number": number})
 
 
@@ -194,5 +253,11 @@ def _refused(status: int, answer: Any, known: Catalog, identity: Identity) -> Re
         raise errors.TooLarge
     if status >= 500 or not isinstance(answer, dict):
         raise errors.UpstreamUnreachable("ComfyUI failed on this prompt. Check its nodes.")
-    allowed = catalog.allowed_models(identity)
-    return json_reply(shown_refusal(answer, known.models, allowed), status)
+    return json_reply(_shown(answer, known, identity), status)
+
+
+def _shown(answer: dict[str, Any], known: Catalog, identity: Identity) -> dict[str, Any]:
+    """ComfyUI's answer without what its `node_errors` tell of others' things."""
+    sight = catalog.sight_of(identity)
+    shown = shown_refusal(answer, known.models, sight.allowed)
+    return shown if sight.namespace is None else without_foreign(shown, sight.namespace)

@@ -1,6 +1,8 @@
 """The queue: seen, emptied and interrupted by each user for their own prompts only."""
 
-from typing import Any
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
 
 import orjson
 
@@ -10,7 +12,11 @@ from accounts.identity import Identity
 from comfyproxy import ownership, upstream
 from comfyproxy.calls import Call, Reply, empty_reply, json_reply
 from comfyproxy.filters.queue import ids_in, may_see_prompt, visible_queue
+from comfyproxy.filters.queue import prompt_ids as waiting
 from comfyproxy.queuewatch import look
+
+_PARALLEL: Final = 16
+MAX_DELETED: Final = 50_000
 
 
 def sees(identity: Identity) -> int | None:
@@ -36,7 +42,7 @@ async def queue_change(call: Call) -> Reply:
     the ids that are the caller's (who manages the backend: anybody's)."""
     wanted = await call.json_object()
     ids = deletion_ids(wanted)
-    clear = wanted.get("clear") is True
+    clear = bool(wanted.get("clear"))
     snapshot = await look()
     pending = ids_in(snapshot.queue, "queue_pending")
     own_id = call.identity.user_id
@@ -54,17 +60,22 @@ async def queue_change(call: Call) -> Reply:
 async def _forget_removed(prompt_ids: list[str]) -> None:
     """Mark as removed what ComfyUI really took out: one may have begun to run meanwhile."""
     snapshot = await look()
-    still_there = {
-        *ids_in(snapshot.queue, "queue_running"),
-        *ids_in(snapshot.queue, "queue_pending"),
-    }
-    missing = [pid for pid in prompt_ids if pid not in still_there]
-    finished = set()
-    for pid in missing:
-        entry = await upstream.get_json(f"/history/{upstream.segment(pid)}")
-        if entry:
-            finished.add(pid)
-    await ownership.removed(pid for pid in missing if pid not in finished)
+    still_there = set(waiting(snapshot.queue))
+    entries = await history_entries(pid for pid in prompt_ids if pid not in still_there)
+    await ownership.removed(pid for pid, entry in entries.items() if entry is None)
+
+
+async def history_entries(ids: Iterable[str]) -> dict[str, Any]:
+    """ComfyUI's history entries, asked for one by one. None where it has none; ids about
+    which it gave no usable answer are left out."""
+    slots = asyncio.Semaphore(_PARALLEL)
+
+    async def one(pid: str) -> tuple[str, Any]:
+        async with slots:
+            return pid, await upstream.get_json(f"/history/{upstream.segment(pid)}")
+
+    answers = await asyncio.gather(*(one(pid) for pid in ids))
+    return {pid: answer.get(pid) for pid, answer in answers if isinstance(answer, dict)}
 
 
 def deletion_ids(wanted: dict[str, Any]) -> list[str]:
@@ -78,6 +89,8 @@ def deletion_ids(wanted: dict[str, Any]) -> list[str]:
         return []
     if not isinstance(ids, list) or not all(isinstance(pid, str) for pid in ids):
         raise errors.BadRequest("delete must be a list of prompt ids.", field="delete")
+    if len(ids) > MAX_DELETED:
+        raise errors.BadRequest(f"Delete at most {MAX_DELETED} at once.", field="delete")
     return ids
 
 
@@ -105,7 +118,8 @@ def _named_prompt(body: bytes) -> str | None:
     except orjson.JSONDecodeError:
         return None
     prompt_id = wanted.get("prompt_id") if isinstance(wanted, dict) else None
-    return prompt_id if isinstance(prompt_id, str) and prompt_id else None
+    # As in ComfyUI: what is empty names nothing, anything else some prompt, maybe unknown.
+    return str(prompt_id) if prompt_id else None
 
 
 async def free_memory(call: Call) -> Reply:

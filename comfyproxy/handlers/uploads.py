@@ -1,5 +1,6 @@
 """`POST /upload/image` and `/upload/mask`: into the caller's own folder, never spooled."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -18,6 +19,10 @@ from comfyproxy.multipart import UploadForm
 Fields = list[tuple[str, str]]
 TRUE: Final = ("true", "1")
 MAX_ANSWER_BYTES: Final = 64 * 1024
+# ComfyUI makes the folder as it is named; what no file system takes would be its error 500.
+MAX_FOLDER_BYTES: Final = 1024
+MAX_SEGMENT_BYTES: Final = 240
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 async def upload_image(call: Call) -> Reply:
@@ -42,7 +47,8 @@ async def _upload(call: Call, path: str, *, with_original: bool) -> Reply:
         "POST", path, headers=[("Content-Type", form.content_type)], body=body()
     )
     try:
-        return _reply(answer.status, await answer.read())
+        text = await answer.read(MAX_ANSWER_BYTES)
+        return _reply(answer.status, text, with_original=with_original)
     finally:
         answer.close()
 
@@ -78,6 +84,11 @@ def _own_subfolder(wanted: str, namespace: str) -> str:
         path = rest
     elif namespace_of(path) is not None:
         raise errors.BadRequest("subfolder leaves your folder.", field="subfolder")
+    longest = max(len(part.encode()) for part in path.split("/"))
+    if len(path.encode()) > MAX_FOLDER_BYTES or longest > MAX_SEGMENT_BYTES:
+        raise errors.BadRequest("subfolder is too long.", field="subfolder")
+    if _CONTROL.search(path):
+        raise errors.BadRequest("subfolder is not valid.", field="subfolder")
     return f"{namespace}/{path}" if path else namespace
 
 
@@ -88,20 +99,26 @@ async def _original(text: str | None, identity: Identity) -> str:
         wanted = None
     if not isinstance(wanted, dict) or not isinstance(wanted.get("filename"), str):
         raise errors.BadRequest("original_ref must name a file.", field="original_ref")
-    query = {key: value for key, value in wanted.items() if isinstance(value, str)}
-    ref: FileRef = await resolve(parse_view(query), identity)
+    named = {key: value for key, value in wanted.items() if isinstance(value, str)}
+    # Unlike /view, ComfyUI does not cut the folders off this name.
+    folder, _, base = named["filename"].rpartition("/")
+    if folder:
+        above = named.get("subfolder")
+        named |= {"filename": base, "subfolder": f"{above}/{folder}" if above else folder}
+    ref: FileRef = await resolve(parse_view(named), identity)
     if not await upstream.exists(ref.filename, ref.subfolder, ref.type):
-        raise errors.NotFound("The picture under the mask is not there any more.")
-    return orjson.dumps(
-        {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
-    ).decode()
+        raise errors.NotFound
+    return orjson.dumps(upstream.exact_name(ref.filename, ref.subfolder, ref.type)).decode()
 
 
-def _reply(status: int, body: bytes) -> Reply:
+def _reply(status: int, body: bytes, *, with_original: bool) -> Reply:
     if status == errors.TooLarge.status:
         raise errors.TooLarge("The file is larger than ComfyUI takes.")
+    if status >= 500 and with_original:
+        # It reads the mask while it stores it, and fails over what is no picture.
+        raise errors.BadRequest("ComfyUI could not use this mask.", field="image")
     if status >= 500:
         raise errors.UpstreamUnreachable("ComfyUI could not store the file.")
     if status >= 400:
         raise errors.BadRequest("ComfyUI did not accept the file.")
-    return Reply(status, [JSON_TYPE], body[:MAX_ANSWER_BYTES])
+    return Reply(status, [JSON_TYPE], body)

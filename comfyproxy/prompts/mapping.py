@@ -4,22 +4,26 @@ Two steps, because whether a file exists is for ComfyUI to say: `file_uses` list
 that a prompt names, the caller of this module resolves each, `rewritten` puts the answers in.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
+from accounts.errors import BadRequest
 from comfyproxy import cachekey
 from comfyproxy.files import (
     FileRef,
     OutsideError,
+    is_annotated,
     is_own,
     mentions_foreign,
     namespace_of,
     own_prefix,
     parse_name,
 )
-from comfyproxy.prompts.shape import Graph, link_source, unwrap
+from comfyproxy.prompts.shape import WRAPPED, Graph, link_source, unwrap
 from comfyproxy.prompts.specs import Kind
 from comfyproxy.prompts.uses import Place, Specs, inputs, literal, spec_of, texts
 
@@ -42,21 +46,16 @@ class FileUse:
 
 
 def file_uses(graph: Graph, specs: Specs) -> Iterator[FileUse | Refused]:
-    """Every file that an input declared as one names. Links into such an input are followed
-    where they can be read, else refused."""
+    """Every file that an input declared as one names, or that a list's value names by its
+    annotation (a list of files may be empty just now). Links into an input for files are
+    followed where they can be read, else refused."""
     for place, value in inputs(graph):
         spec = spec_of(graph, place, specs)
-        if spec.kind is not Kind.FILE:
-            continue
-        if link_source(value, graph):
-            text = literal(value, graph)
-            found = [text] if text is not None else None
-        else:
-            found = list(texts(unwrap(value)))
-        if found is None:
+        names = _names(value, spec.kind, graph)
+        if names is None:
             yield Refused(place, "")
             continue
-        for text in found:
+        for text in names:
             try:
                 ref = parse_name(text, spec.file_type)
             except OutsideError:
@@ -64,6 +63,28 @@ def file_uses(graph: Graph, specs: Specs) -> Iterator[FileUse | Refused]:
             else:
                 if ref.filename:
                     yield FileUse(place, text, ref)
+
+
+def _names(value: Any, kind: Kind, graph: Graph) -> list[str] | None:
+    """The texts of an input that name files; None for a link that cannot be read."""
+    is_link = link_source(value, graph) is not None
+    if kind is Kind.FILE and is_link:
+        text = literal(value, graph)
+        return None if text is None else [text]
+    if kind is Kind.FILE:
+        return list(_members(unwrap(value)))
+    if kind is Kind.LIST and not is_link:
+        return [text for text in _members(unwrap(value)) if is_annotated(text)]
+    return []
+
+
+def _members(value: Any) -> Iterator[str]:
+    """The texts in an input for files: a name, several, or an object of them (Load3D)."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _members(item)
 
 
 def foreign_mentions(
@@ -80,7 +101,7 @@ def foreign_mentions(
 
 def _leaves(text: str) -> bool:
     path = text.replace("\\", "/")
-    return path.startswith("/") or ".." in path.split("/")
+    return re.match(r"(?:[A-Za-z]:)?/", path) is not None or ".." in path.split("/")
 
 
 def candidates(ref: FileRef, namespace: str, *, sees_all: bool) -> tuple[FileRef, ...]:
@@ -90,13 +111,15 @@ def candidates(ref: FileRef, namespace: str, *, sees_all: bool) -> tuple[FileRef
     of the input folder. What is last needs no look: if it does not exist either, ComfyUI
     says so.
     """
-    if is_own(ref, namespace):
+    if is_own(ref, namespace) or ref.path == namespace:
         return (ref,)
     if namespace_of(ref.subfolder) is not None:
         return (ref,) if sees_all else ()
     subfolder = f"{namespace}/{ref.subfolder}" if ref.subfolder else namespace
     own = FileRef(ref.type, subfolder, ref.filename)
-    unowned_input = ref.type == "input" and not ref.subfolder
+    # Not what bears a namespace's name: that is somebody's folder.
+    is_top = not ref.subfolder and namespace_of(ref.filename) is None
+    unowned_input = ref.type == "input" and is_top
     return (own, ref) if sees_all or unowned_input else (own,)
 
 
@@ -111,14 +134,20 @@ def rewritten(
     """A copy of the graph with its files and prefixes replaced, and what could not be.
 
     `files` says for each (place, text) of `file_uses` which file is meant.
+
+    Raises:
+        BadRequest: a number that is none, or endless
     """
     result = deepcopy(graph)
     refused: list[Refused] = []
     for place, value in inputs(graph):
         kind = spec_of(graph, place, specs).kind
         node_inputs = result[place.node_id]["inputs"]
-        if kind is Kind.FILE:
-            node_inputs[place.input_name] = _with_files(place, value, graph, files)
+        if kind in (Kind.FILE, Kind.LIST):
+            named = _followed(value, graph) if kind is Kind.FILE else value
+            node_inputs[place.input_name] = _with_files(place, named, files)
+        elif kind is Kind.NUMBER:
+            _require_finite(place, unwrap(value))
         elif kind is Kind.PREFIX:
             try:
                 node_inputs[place.input_name] = _with_prefix(value, graph, namespace)
@@ -129,18 +158,19 @@ def rewritten(
     return result, refused
 
 
-def _with_files(
-    place: Place, value: Any, graph: Graph, files: Mapping[tuple[Place, str], FileRef]
-) -> Any:
-    if link_source(value, graph):
-        text = literal(value, graph)
-        return _file_text(place, text, files) if text is not None else value
+def _followed(value: Any, graph: Graph) -> Any:
+    """The text at the end of a link that can be read; anything else as it is."""
+    text = literal(value, graph) if link_source(value, graph) is not None else None
+    return value if text is None else text
+
+
+def _with_files(place: Place, value: Any, files: Mapping[tuple[Place, str], FileRef]) -> Any:
     if isinstance(value, str):
         return _file_text(place, value, files)
     if isinstance(value, list):
-        return [_with_files(place, item, graph, files) for item in value]
+        return [_with_files(place, item, files) for item in value]
     if isinstance(value, dict):
-        return {key: _with_files(place, item, graph, files) for key, item in value.items()}
+        return {key: _with_files(place, item, files) for key, item in value.items()}
     return value
 
 
@@ -151,6 +181,22 @@ def _file_text(place: Place, text: str, files: Mapping[tuple[Place, str], FileRe
     # An annotation that was there stays, even the default one: the node may insist on it.
     explicit = text.endswith("[input]") and ref.type == "input"
     return f"{ref.path} [input]" if explicit else ref.annotated()
+
+
+def _require_finite(place: Place, value: Any) -> None:
+    """Raise BadRequest for a text that ComfyUI would turn into an endless number: its queue
+    and history, everybody's, would be no valid JSON any more."""
+    if not isinstance(value, str):
+        return
+    try:
+        number = float(value)
+    except ValueError:
+        return  # ComfyUI refuses it by itself
+    if not isfinite(number):
+        raise BadRequest(
+            f"{place.input_name} must be a finite number.",
+            field=f"prompt.{place.node_id[:80]}.inputs.{place.input_name[:80]}",
+        )
 
 
 def _with_prefix(value: Any, graph: Graph, namespace: str) -> Any:
@@ -164,8 +210,11 @@ def _with_prefix(value: Any, graph: Graph, namespace: str) -> Any:
         if text is None:
             raise OutsideError("a link whose text is known only while it runs")
         return own_prefix(text, namespace)
-    if isinstance(value, dict) and len(value) == 1 and "__value__" in value:
-        return {"__value__": _with_prefix(value["__value__"], graph, namespace)}
+    if isinstance(value, dict) and len(value) == 1 and WRAPPED in value:
+        # ComfyUI unwraps once; a second wrapping would become text, braces and all.
+        if isinstance(value[WRAPPED], dict):
+            raise OutsideError("a prefix wrapped twice")
+        return {WRAPPED: _with_prefix(value[WRAPPED], graph, namespace)}
     if not isinstance(value, str):
         # ComfyUI turns numbers into text; anything else it refuses by itself.
         if isinstance(value, (int, float)):
@@ -182,7 +231,14 @@ def _complete(node_id: str, node: dict[str, Any], specs: Specs, namespace: str) 
         return
     for name, declared in spec.inputs.items():
         if declared.kind is Kind.PREFIX and declared.optional and name not in node["inputs"]:
-            default = declared.default if isinstance(declared.default, str) else ""
-            node["inputs"][name] = own_prefix(default, namespace)
+            node["inputs"][name] = _own_default(declared.default, namespace)
     if spec.is_output:
         node["inputs"][cachekey.INPUT] = namespace
+
+
+def _own_default(default: Any, namespace: str) -> str:
+    try:
+        return own_prefix(default if isinstance(default, str) else "", namespace)
+    except OutsideError:
+        # The node would write somewhere else by itself: not for somebody with a namespace.
+        return own_prefix("", namespace)

@@ -14,12 +14,17 @@ from comfyproxy.filters.models import KnownModels
 
 _UPLOAD_FLAGS: Final = ("image_upload", "video_upload", "audio_upload", "file_upload")
 _FILES_ROUTE: Final = "/internal/files/"
+# Types whose widget uploads what it recorded or drew and holds the names of the files
+# (ComfyUI 0.3.64: nodes_webcam.py, nodes_audio.py, nodes_load_3d.py).
+_RECORDED_TYPES: Final = ("WEBCAM", "AUDIO_RECORD", "LOAD_3D")
+_NUMBER_TYPES: Final = ("FLOAT", "INT")
 
 
 class Kind(Enum):
     """How an input's text is to be read."""
 
     TEXT = auto()  # free text, or anything else
+    NUMBER = auto()  # ComfyUI turns a text into a number here
     LIST = auto()  # one of a list of values
     FILE = auto()  # a file of ComfyUI's input, output or temp folder
     MODEL = auto()  # a file of a model folder
@@ -87,7 +92,9 @@ def _input_spec(
         return InputSpec(Kind.PREFIX, optional, default=default)
     remote = options.get("remote")
     route = str(remote.get("route", "")) if isinstance(remote, dict) else ""
-    if any(options.get(flag) for flag in _UPLOAD_FLAGS) or route.startswith(_FILES_ROUTE):
+    is_recorded = isinstance(kind, str) and kind.startswith(_RECORDED_TYPES)
+    is_upload = any(options.get(flag) for flag in _UPLOAD_FLAGS)
+    if is_recorded or is_upload or route.startswith(_FILES_ROUTE):
         folder = options.get("image_folder") or route.removeprefix(_FILES_ROUTE) or "input"
         file_type = folder if folder in ("input", "output", "temp") else "input"
         return InputSpec(Kind.FILE, optional, file_type, default)
@@ -98,4 +105,5 @@ def _input_spec(
         if any(text in input_files for text in texts):
             return InputSpec(Kind.FILE, optional, "input", default)
         return InputSpec(Kind.LIST, optional, default=default)
-    return InputSpec(Kind.TEXT, optional, default=default)
+    number = isinstance(kind, str) and kind in _NUMBER_TYPES
+    return InputSpec(Kind.NUMBER if number else Kind.TEXT, optional, default=default)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from comfyproxy.filters.models import Allowed, KnownModels, Model
+from comfyproxy.filters.models import Allowed, KnownModels, Model, everything
 from comfyproxy.prompts.shape import Graph, link_source, unwrap
 from comfyproxy.prompts.specs import UNKNOWN_NODE, InputSpec, Kind, NodeSpec
 
@@ -89,6 +89,8 @@ def hidden_models(
     graph: Graph, specs: Specs, known: KnownModels, allowed: Allowed
 ) -> Iterator[HiddenModel]:
     """Every place where a prompt names a model that the caller may not use."""
+    if allowed is everything:
+        return
     for place, value in inputs(graph):
         for text in texts(value):
             model = _hidden_in(text, known, allowed)

@@ -1,0 +1,106 @@
+"""comfyproxy.handlers.prompts: a client that hangs up while ComfyUI is being asked."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+
+from accounts.errors import UpstreamUnreachable
+from comfyproxy import catalog, ownership, upstream
+from comfyproxy.calls import Call
+from comfyproxy.catalog import Catalog
+from comfyproxy.filters.models import KnownModels
+from comfyproxy.handlers import prompts
+from comfyproxy.paths import canonical
+from tests.comfyproxy.upstreamsockets import ALICE, MINE, identity, turns
+
+
+class World:
+    """What became of the record, and a ComfyUI that answers when told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.record: list[str] = []
+        self.asked = asyncio.Event()
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        known = Catalog({"N": {}}, KnownModels(), {}, 0.0, frozenset())
+
+        async def current() -> Catalog:
+            return known
+
+        async def record(*args: Any) -> tuple[str, int]:
+            self.record.append("written")
+            return MINE, 0
+
+        async def accepted(prompt_id: str) -> None:
+            self.record.append("accepted")
+
+        async def not_accepted(prompt_id: str) -> None:
+            self.record.append("removed")
+
+        async def request_json(method: str, path: str, payload: Any) -> Any:
+            self.record.append("asked")
+            self.asked.set()
+            return await self.answer
+
+        monkeypatch.setattr(catalog, "current", current)
+        monkeypatch.setattr(ownership, "record", record)
+        monkeypatch.setattr(ownership, "accepted", accepted)
+        monkeypatch.setattr(ownership, "not_accepted", not_accepted)
+        monkeypatch.setattr(upstream, "request_json", request_json)
+
+    async def submit(self) -> asyncio.Task[Any]:
+        """A prompt about which ComfyUI is being asked."""
+        task = asyncio.ensure_future(prompts.prompt_submit(call()))
+        await self.asked.wait()
+        return task
+
+
+def call() -> Call:
+    body = orjson.dumps({"prompt": {"1": {"class_type": "N", "inputs": {}}}})
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body
+
+    return Call(
+        method="POST",
+        path=canonical(b"/prompt"),
+        params={},
+        query=b"",
+        headers=[],
+        caller=identity(ALICE),
+        chunks=chunks,
+    )
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.parametrize(
+    ("answer", "record"),
+    [
+        ((200, {"prompt_id": MINE, "number": 3, "node_errors": {}}), "accepted"),
+        ((400, {"error": {"type": "invalid_prompt"}, "node_errors": {}}), "removed"),
+        ((500, None), "removed"),
+        (UpstreamUnreachable(), "removed"),
+    ],
+    ids=["accepted", "refused", "failed", "unreachable"],
+)
+async def test_record_says_what_comfyui_said_even_if_the_client_left(
+    answer: Any, record: str, leaves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(monkeypatch)
+    task = await world.submit()
+    assert world.record == ["written", "asked"]
+    if leaves:
+        task.cancel()
+        await turns()
+        assert task.cancelled()
+    if isinstance(answer, Exception):
+        world.answer.set_exception(answer)
+    else:
+        world.answer.set_result(answer)
+    await turns()
+    assert world.record == ["written", "asked", record]
+    assert task.done()
+    if not task.cancelled():
+        task.exception()

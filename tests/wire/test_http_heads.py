@@ -1,0 +1,90 @@
+"""Connections on which no request comes to its end: each ends, and none costs much."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+import uvicorn
+
+from mssproject import web
+from tests.gateway import free_port
+
+
+async def hello(scope: dict, receive: object, send: object) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
+    await send({"type": "http.response.body", "body": b"hello"})  # type: ignore[operator]
+
+
+@pytest.fixture
+async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    """A server of our protocol that waits for a head only a moment."""
+    monkeypatch.setattr(web, "HEAD_SECONDS", 0.3)
+    number = free_port()
+    config = uvicorn.Config(
+        hello, port=number, http=web.Protocol, lifespan="off", log_config=None, access_log=False
+    )
+    server = uvicorn.Server(config)
+    with contextlib.suppress(SystemExit):
+        task = asyncio.ensure_future(server._serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield number
+    server.should_exit = True
+    await task
+
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+async def answer(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(5):
+        return await reader.readuntil(b"0\r\n\r\n")
+
+
+async def end(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(5):
+        return await reader.read()
+
+
+@pytest.mark.parametrize("start", [b"", b"GET", b"GET / HTTP/1.1\r\nHost: loc"])
+async def test_client_that_never_ends_its_head_is_hung_up_on(port: int, start: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(start)
+    begun = asyncio.get_running_loop().time()
+    assert await end(reader) == b""
+    assert 0.2 < asyncio.get_running_loop().time() - begun < 1
+    writer.close()
+
+
+async def test_client_that_drips_its_head_is_hung_up_on(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    ended = asyncio.ensure_future(end(reader))
+    for letter in REQUEST[:-1]:
+        if ended.done():
+            break
+        writer.write(bytes([letter]))
+        await asyncio.sleep(0.02)
+    assert await ended == b""
+    writer.close()
+
+
+async def test_second_head_on_a_connection_is_bounded_too(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(REQUEST)
+    assert b"hello" in await answer(reader)
+    writer.write(REQUEST[:10])
+    assert await end(reader) == b""
+    writer.close()
+
+
+async def test_idle_connection_between_requests_stays(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(2):
+        writer.write(REQUEST)
+        assert b"hello" in await answer(reader)
+        await asyncio.sleep(0.5)
+    writer.write(REQUEST[:20])
+    writer.write(REQUEST[20:])
+    assert b"hello" in await answer(reader)
+    writer.close()
