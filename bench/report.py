@@ -1,0 +1,238 @@
+"""Results as tables, for the terminal and for docs/performance.md, and the targets' verdicts."""
+
+import math
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from bench.measures import IN_MEMORY, TRANSFER_BYTES, Noticed, Relay, Requests, Transfer
+from bench.watch import MB
+
+_PACKAGES: Final = ("uvicorn", "uvloop", "httptools", "websockets", "aiohttp", "channels", "Django")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A heading, column names, rows of text."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def text(self) -> str:
+        widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if index == 0 else cell.rjust(width)
+                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in (self.columns, *self.rows)
+        ]
+        return "\n".join([self.title, *(f"  {line}" for line in lines)])
+
+    def markdown(self) -> str:
+        lines = [self.columns, ["---"] + ["---:"] * (len(self.columns) - 1), *self.rows]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return f"### {self.title}\n\n{table}"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that one run measured."""
+
+    requests: Sequence[Requests]
+    transfers: Sequence[Transfer]
+    relay: Relay
+    noticed: Noticed
+
+
+def tables(results: Results) -> list[Table]:
+    """All figures, then the targets."""
+    return [
+        _requests(results.requests),
+        _transfers(results.transfers),
+        _relay(results.relay),
+        _noticed(results.noticed),
+        targets(results),
+    ]
+
+
+def _requests(found: Sequence[Requests]) -> Table:
+    columns = [
+        *("GET", "lane", "connections", "direct/s", "gateway/s", "ratio"),
+        *("p50 direct", "p50 gateway", "p99 direct", "p99 gateway", "gateway's CPU"),
+    ]
+    rows = [
+        (
+            item.name,
+            item.lane,
+            str(item.connections),
+            f"{item.per_second.direct:.0f}",
+            f"{item.per_second.gateway:.0f}",
+            f"{item.per_second.ratio:.2f}",
+            *(
+                f"{value:.2f} ms"
+                for pair in (item.p50_ms, item.p99_ms)
+                for value in (pair.direct, pair.gateway)
+            ),
+            f"{item.gateway_cpu_us:.0f} µs",
+        )
+        for item in found
+    ]
+    own = max(item.own_cpu_us for item in found)
+    return Table(
+        f"Small requests (the generator itself takes at most {own:.0f} µs of CPU each)",
+        columns,
+        rows,
+    )
+
+
+def _transfers(found: Sequence[Transfer]) -> Table:
+    columns = [
+        *("transfer", "lane", "direct MB/s", "gateway MB/s", "ratio"),
+        *("gateway's CPU", "peak RSS", "RSS growth", "written to disk"),
+    ]
+    rows = [
+        (
+            item.name,
+            item.lane,
+            *(
+                (f"{item.rate.direct:.0f}", f"{item.rate.gateway:.0f}", f"{item.rate.ratio:.2f}")
+                if item.rate
+                else ("", "", "")
+            ),
+            f"{item.cpu_seconds:.2f} s",
+            f"{item.peak_mb:.0f} MB",
+            f"{item.growth_mb:.1f} MB",
+            _written(item),
+        )
+        for item in found
+    ]
+    return Table(f"{TRANSFER_BYTES // MB} MB at once", columns, rows)
+
+
+def _written(item: Transfer) -> str:
+    return "not counted here" if item.written_mb is None else f"{item.written_mb:.2f} MB"
+
+
+def _relay(found: Relay) -> Table:
+    columns = ("WebSocket", "direct", "gateway", "ratio", "added")
+    burst, echo = found.per_second, found.echo_ms
+    rows = [
+        (
+            "burst, messages/s",
+            f"{burst.direct:.0f}",
+            f"{burst.gateway:.0f}",
+            f"{burst.ratio:.2f}",
+            "",
+        ),
+        (
+            "echo, p50",
+            f"{echo.direct:.2f} ms",
+            f"{echo.gateway:.2f} ms",
+            "",
+            f"{echo.added:.2f} ms",
+        ),
+    ]
+    return Table("The relay, one socket", columns, rows)
+
+
+def _noticed(found: Noticed) -> Table:
+    rows = [
+        (f"first byte of an upload, {name}", f"{side.median_ms:.1f} ms", f"{side.worst_ms:.1f} ms")
+        for name, side in (("direct", found.direct), ("gateway", found.gateway))
+    ]
+    rows += [
+        (f"client left {case}", _after(statistics.median(times)), _after(max(times)))
+        for case, times in found.closed.items()
+    ]
+    columns = ("what ComfyUI notices, and after how long", "median", "worst")
+    return Table("What ComfyUI notices", columns, rows)
+
+
+def _after(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms" if math.isfinite(seconds) else "not at all"
+
+
+def targets(results: Results) -> Table:
+    """Each target of the issue, the figure measured, PASS or MISS."""
+    rows: list[tuple[str, str, str]] = []
+
+    def judge(name: str, good: bool, figure: str) -> None:
+        rows.append((name, figure, "PASS" if good else "MISS"))
+
+    for item in results.requests:
+        if item.name == IN_MEMORY:
+            continue  # not one of the issue's
+        if item.connections == 1:
+            added = item.p50_ms.added
+            judge(f"{item.name}: at most 1 ms added at 1 connection", added <= 1, f"{added:.2f} ms")
+        else:
+            ratio = item.per_second.ratio
+            name = f"{item.name}: 0.35 of direct at {item.connections} connections"
+            judge(name, ratio >= 0.35, f"{ratio:.2f}")
+    for transfer in results.transfers:
+        if transfer.rate is not None:
+            ratio = transfer.rate.ratio
+            judge(f"{transfer.name}: 0.5 of direct MB/s", ratio >= 0.5, f"{ratio:.2f}")
+        growth = transfer.growth_mb
+        judge(f"{transfer.name}: at most 20 MB more memory", growth <= 20, f"{growth:.1f} MB")
+        if transfer.name == "upload" and transfer.written_mb is not None:
+            # SQLite notes when a token was used; a spool would be 200 times that.
+            judge("upload: no disk spool", transfer.written_mb < 1, _written(transfer))
+    first = results.noticed.gateway.median_ms
+    judge("upload: first byte upstream within 20 ms", first < 20, f"{first:.1f} ms")
+    burst, echo = results.relay.per_second.ratio, results.relay.echo_ms.added
+    judge("relay: 0.2 of direct messages/s", burst >= 0.2, f"{burst:.2f}")
+    judge("relay: at most 1 ms added to an echo", echo <= 1, f"{echo:.2f} ms")
+    for case, times in results.noticed.closed.items():
+        worst = max(times)
+        judge(f"client left {case}: upstream closed within 0.5 s", worst < 0.5, _after(worst))
+    return Table("Targets", ("target", "measured", "verdict"), rows)
+
+
+def machine() -> str:
+    """Where and when, in one line."""
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {_processor()}, {os.cpu_count()} cores, "
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, "
+        f"{packages}; load average before the run {load}"
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
+
+
+def markdown(where: str, found: Sequence[Table]) -> str:
+    """The page docs/performance.md."""
+    return "\n\n".join([_HEAD, f"Measured {where}.", *(table.markdown() for table in found)]) + "\n"
+
+
+_HEAD: Final = """\
+# Performance
+
+`python -m bench.gateway` starts a simulated ComfyUI and the gateway, one process each, makes the
+same load on both in turn (direct, gateway, direct, gateway …) and compares. Figures are medians
+over the rounds, a ratio is the median of the rounds' ratios (gateway / direct). Load generators
+are raw sockets in a process of their own. The queue holds 20 prompts, of which the caller sees 5.
+
+How to read it: a file costs the simulated ComfyUI more processor time than it costs the gateway
+(aiohttp opens each in a thread), so at 16 connections ComfyUI limits both sides; a ratio near or
+above 1 says that, not that the gateway is free. `/_bench/bytes` (1 kB from memory) shows the
+gateway's own limit; it is no target. On two cores the gateway's side has one process more to share
+them than the direct side, which the large transfers feel most; other load lowers their ratio.
+
+`python -m bench.gateway --markdown docs/performance.md` writes this page."""

@@ -1,0 +1,168 @@
+"""What is measured: fakecomfy and the gateway, each in its own process, with one user."""
+
+import concurrent.futures
+import json
+import multiprocessing
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, ParamSpec, Self, TypeVar
+
+from PIL import Image
+
+from bench.watch import counts_writes
+from tests.gateway import ROOT, Gateway, free_port
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Prompts waiting in ComfyUI; every fourth is the measured user's.
+QUEUED: Final = 20
+LONGEST_MEASUREMENT_SECONDS: Final = 120
+
+_PREPARE: Final = """
+from accounts import services
+from comfyproxy.models import PromptRecord
+from comfyproxy.paths import canonical
+from comfyproxy.routes import TABLE
+
+services.create_owner(username="owner", password=password)
+users = [
+    services.create_user(username=name, password=password, role="power", actor=None)
+    for name in ("bench", "other")
+]
+token = services.create_api_token(
+    users[0], label="bench", scopes=None, expires_at=None, actor=users[0]
+)[1]
+for number, prompt_id in enumerate(prompt_ids):
+    PromptRecord.objects.create(
+        prompt_id=prompt_id,
+        user=users[0] if number % 4 == 0 else users[1],
+        client_id="bench",
+        number=number,
+        state=PromptRecord.State.ACCEPTED,
+    )
+result = {
+    "token": token,
+    "namespace": users[0].namespace,
+    "lanes": {
+        f"{method} {path}": TABLE.match(method, canonical(path.encode())).rule.lane.value
+        for method, path in routes
+    },
+}
+"""
+ROUTES: Final = (
+    ("GET", "/assets/app.js"),
+    ("GET", "/view"),
+    ("GET", "/queue"),
+    ("GET", "/_bench/bytes"),
+    ("POST", "/upload/image"),
+)
+
+
+class Stage:
+    """Starts everything, and stops it at the end, also after an error.
+
+    `direct` and `gateway.port` are the two ports to compare; `lanes` says which lane serves
+    each of ROUTES; `prompt_id` is a prompt of the user; `image` the address of a picture.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="mss-bench-", ignore_cleanup_errors=True)
+        self.folder = Path(self._stack.enter_context(folder))
+        self.counts_writes = counts_writes(self.folder)
+        self.direct = self._start_comfy(self.folder / "comfy")
+        prompt_ids = self._queued_prompts()
+        self.prompt_id: str = prompt_ids[0]
+        self._data = self.folder / "data"
+        self.gateway = self._make_gateway(self.direct).prepare()
+        found = self.gateway.run(
+            _PREPARE, password="correct-Horse-9-battery", prompt_ids=prompt_ids, routes=ROUTES
+        )
+        self.token: str = found["token"]
+        self.lanes: dict[str, str] = found["lanes"]
+        self.image = self._plant_image(found["namespace"])
+        self.gateway.start()
+        # A generator of load must not share a processor with what it measures, nor its lock.
+        self._workers = concurrent.futures.ProcessPoolExecutor(
+            1, mp_context=multiprocessing.get_context("spawn")
+        )
+        self._stack.callback(self._workers.shutdown, cancel_futures=True)
+
+    def _make_gateway(self, upstream_port: int) -> Gateway:
+        gateway = Gateway(self._data, f"http://127.0.0.1:{upstream_port}", TMPDIR=str(self.folder))
+        self._stack.callback(gateway.stop)
+        return gateway
+
+    def second_gateway(self) -> tuple[Gateway, int]:
+        """Another gateway with the same users, and the port where it looks for ComfyUI."""
+        upstream_port = free_port()
+        return self._make_gateway(upstream_port).start(), upstream_port
+
+    def measure(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function` in the process that makes load."""
+        future = self._workers.submit(function, *args, **kwargs)
+        return future.result(LONGEST_MEASUREMENT_SECONDS)
+
+    def _start_comfy(self, base: Path) -> int:
+        log = self._stack.enter_context(base.with_suffix(".log").open("w"))
+        options = ("--bench", "--port", "0", "--max-upload-size", str(1_000_000_000))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fakecomfy", *options, "--base-dir", str(base)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        self._stack.callback(_end, process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(base.with_suffix(".log").read_text())
+        return int(line.rpartition(":")[2])
+
+    def _queued_prompts(self) -> list[str]:
+        wish = json.dumps({"count": QUEUED}).encode()
+        self._ask_comfy("/_bench/seed", wish)
+        return [item[1] for item in self._ask_comfy("/queue")["queue_pending"]]
+
+    def _ask_comfy(self, path: str, body: bytes | None = None) -> Any:
+        url = f"http://127.0.0.1:{self.direct}{path}"
+        with urllib.request.urlopen(url, body, timeout=10) as answer:
+            return json.load(answer)
+
+    def _plant_image(self, namespace: str) -> str:
+        folder = self.folder / "comfy" / "output" / namespace
+        folder.mkdir(parents=True)
+        # Noise does not compress: about 16 kB.
+        Image.effect_noise((128, 128), 80).save(folder / "bench.png")
+        return f"/view?filename=bench.png&subfolder={namespace}&type=output"
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
