@@ -31,7 +31,7 @@ STREAM_IDLE_SECONDS: Final = 300.0
 LOOK_SECONDS: Final = 1.0
 # ComfyUI's server takes request lines up to 8190 bytes, and hangs up on longer ones.
 MAX_TARGET_BYTES: Final = 8000
-READ_BUFFER_BYTES: Final = 256 * 1024
+READ_BUFFER_BYTES: Final = 512 * 1024
 MAX_JSON_BYTES: Final = 512 * 1024 * 1024
 
 # What HTTP forbids in a header's value; the server would break off over it.
