@@ -154,3 +154,20 @@ models.User.objects.get(username=username).groups.add(team)
     client = app(gateway, person)
     assert held(client) == {"can_access_api"}
     assert browser(gateway, person).get("/admin/").status_code == 302
+
+
+def test_limited_token_opens_neither_the_admin_nor_the_owners_other_tokens(
+    gateway: Gateway, newcomer: Newcomer
+) -> None:
+    person = newcomer("admin")
+    limited = mint(gateway, person, scopes=["can_access_api"])
+    whole = mint(gateway, person)
+    for token in (limited, whole):
+        # In the cookie's place, where only a session belongs.
+        page = Browser(gateway.url, token).get("/admin/")
+        assert (page.status_code, page.headers["Location"]) == (302, "/admin/login/?next=/admin/")
+    tokens = "/mss-login/api/tokens"
+    for method in ("GET", "DELETE"):
+        refused = Client(gateway.url, limited).request(method, tokens, json={})
+        assert (refused.status_code, refused.json()["code"]) == (403, "PERMISSION_DENIED")
+    assert len(Client(gateway.url, whole).get(tokens).json()["tokens"]) == 2

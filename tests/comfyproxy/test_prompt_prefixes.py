@@ -139,3 +139,10 @@ def test_the_cache_key_is_taken_out_of_what_comes_back() -> None:
 )
 def test_a_graph_of_another_shape_comes_back_as_it_is(graph: Any) -> None:
     assert without_cache_key(graph) == graph
+
+
+def test_a_prefix_wrapped_twice_is_refused() -> None:
+    # ComfyUI unwraps once and would make a folder of the rest, braces and all.
+    value = {"__value__": {"__value__": "a/b"}}
+    _, refused = written(one("SaveImage", filename_prefix=value))
+    assert [item.place for item in refused] == [at("filename_prefix")]

@@ -13,7 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.errors import BadRequest, GatewayError, InvalidJson, TooLarge
-from comfyproxy.prompts.shape import MAX_BODY_BYTES, Submission, longest_link_path, parse_submission
+from comfyproxy.prompts.shape import (
+    MAX_BODY_BYTES,
+    Submission,
+    longest_link_path,
+    parse_submission,
+    signature_values,
+)
 from tests.comfyproxy.graphs import chain, node, one
 
 CASES = json.loads((Path(__file__).parent / "prompt_bodies.json").read_text())
@@ -255,3 +261,43 @@ def test_any_json_is_refused_in_our_words_or_has_the_shape(body: Any) -> None:
 def test_any_bytes_are_refused_in_our_words(body: bytes) -> None:
     with pytest.raises(GatewayError):
         parse_submission(body, max_nodes=3)
+
+
+def stuffed_chain(nodes: int, extra: int) -> dict[str, Any]:
+    """A chain of nodes, each with so many inputs that no node declares."""
+    graph = chain(nodes)
+    for member in graph.values():
+        member["inputs"] |= {f"u{index}": 0 for index in range(extra)}
+    return graph
+
+
+def test_client_stuffs_a_chain_with_inputs_it_is_refused_before_comfyuis_cache_keys_explode() -> (
+    None
+):
+    # Each key holds the inputs of every node before: 0.11 MB of this cost 1.3 GB there.
+    assert submit({"prompt": stuffed_chain(240, 0)})
+    assert refused_field({"prompt": stuffed_chain(240, 50)}) == "prompt"
+    # The same inputs without the links harm nobody.
+    loose = {str(index): node("A", **{f"u{i}": 0 for i in range(50)}) for index in range(240)}
+    assert submit({"prompt": loose})
+
+
+def test_client_sends_very_many_values_it_is_refused() -> None:
+    few, many = [["x"] * 9 for _ in range(9_000)], [["x"] * 9 for _ in range(12_000)]
+    assert submit({"prompt": one("A", words=few)})
+    assert refused_field({"prompt": one("A", words=many)}) == "prompt"
+
+
+def test_signature_counts_every_ancestor_once_and_a_circle_as_all_of_it() -> None:
+    diamond = {
+        "top": node("A", x=1),
+        "left": node("B", a=["top", 0]),
+        "right": node("C", a=["top", 0]),
+        "end": node("D", a=["left", 0], b=["right", 0]),
+    }
+    # top alone, left and right with top, end with all three.
+    assert signature_values(diamond, {"top": 1, "left": 10, "right": 100, "end": 1000}) == (
+        1 + (10 + 1) + (100 + 1) + (1000 + 100 + 10 + 1)
+    )
+    circle = {"1": node("A", a=["2", 0]), "2": node("B", a=["1", 0])}
+    assert signature_values(circle, {"1": 3, "2": 4}) == 2 * 7

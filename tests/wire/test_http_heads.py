@@ -88,3 +88,34 @@ async def test_idle_connection_between_requests_stays(port: int) -> None:
     writer.write(REQUEST[20:])
     assert b"hello" in await answer(reader)
     writer.close()
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def test_client_sends_a_trailer_and_is_answered(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(CHUNKED + b"2\r\nhi\r\n0\r\nX-Check: 1\r\n\r\n")
+    assert b"\r\nhello\r\n" in await answer(reader)
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [(b"0\r\n", b"a:b\r\n" * 1000), (b"0\r\nx: ", b"y" * 5000), (b"1;", b"e" * 5000)],
+    ids=["many trailers", "one trailer", "chunk extension"],
+)
+async def test_client_sends_trailers_without_end_and_is_cut_off(
+    port: int, start: bytes, more: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(CHUNKED + start)
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while sent < 5_000_000 and not reader.at_eof():
+            writer.write(more)
+            await writer.drain()
+            sent += len(more)
+            await asyncio.sleep(0)
+    assert sent < 1_000_000
+    writer.close()

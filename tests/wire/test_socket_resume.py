@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from comfyproxy.hub import MAX_SOCKETS_PER_SESSION
 from tests.cast import PASSWORD
 from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
@@ -142,3 +143,14 @@ services.create_user(username="tabitha", password=password, role="user", actor=N
         assert (caught.value.status, caught.value.body["code"]) == (429, "THROTTLED")
         assert caught.value.headers["Retry-After"] == "5"
         assert stack.enter_context(Listener(tabitha, sockets[0].sid)).sid == sockets[0].sid
+
+
+def test_too_many_sockets_of_one_id_are_refused(alice: Client) -> None:
+    """A duplicated tab has its original's id; descriptors are for everyone."""
+    with ExitStack() as stack:
+        first = stack.enter_context(Listener(alice))
+        for _ in range(MAX_SOCKETS_PER_SESSION - 1):
+            stack.enter_context(Listener(alice, first.sid))
+        with pytest.raises(Refused) as caught:
+            Listener(alice, first.sid)
+        assert (caught.value.status, caught.value.body["code"]) == (429, "THROTTLED")

@@ -1,0 +1,35 @@
+"""Many wrong passwords at once: the server's memory stays bounded, and the right one gets in."""
+
+import threading
+import time
+
+import psutil
+
+from tests.cast import ALICE, PASSWORD
+from tests.client import Client
+from tests.gateway import Gateway
+
+CROWD = 16
+# Argon2 takes some 70 MB for each check under way.
+MOST_GROWTH_BYTES = 450 * 1024 * 1024
+
+
+def test_crowd_with_wrong_passwords_fills_no_memory_and_shuts_nobody_out(gateway: Gateway) -> None:
+    server = psutil.Process(gateway.pid)
+    before = peak = server.memory_info().rss
+    answers: list[int] = []
+
+    def guess(number: int) -> None:
+        body = {"username": f"nobody{number}", "password": "wrong"}
+        answers.append(Client(gateway.url).post("/login", json=body).status_code)
+
+    guessers = [threading.Thread(target=guess, args=(number,)) for number in range(CROWD)]
+    for guesser in guessers:
+        guesser.start()
+    while any(guesser.is_alive() for guesser in guessers):
+        peak = max(peak, server.memory_info().rss)
+        time.sleep(0.005)
+    assert answers == [401] * CROWD
+    assert peak - before < MOST_GROWTH_BYTES
+    credentials = {"username": ALICE.username, "password": PASSWORD}
+    assert Client(gateway.url).post("/login", json=credentials).status_code == 200
