@@ -205,12 +205,8 @@ class UserAdmin(admin.ModelAdmin):
         ended = 0
         for user in queryset.select_related("role"):
             if services.may_manage(actor_of(request), user):
-                ended += services.end_sessions(user)
-                services.audit(
-                    "sessions.ended",
-                    actor=actor_of(request),
-                    subject=user,
-                    ip=client_ip(request),
+                ended += services.end_all_sessions(
+                    user, actor=actor_of(request), ip=client_ip(request)
                 )
         self.message_user(request, f"Ended {ended} sessions.")
 

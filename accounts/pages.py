@@ -11,10 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import errors, login, services
-from accounts.api.base import GatewayView
+from accounts.api.base import GatewayView, validated
 from accounts.api.errors import gateway_error
 from accounts.api.serializers import LoginSerializer, RegisterSerializer
-from accounts.api.views import validated
 from accounts.authentication import identify_sync
 from accounts.credentials import (
     Credential,
@@ -44,10 +43,7 @@ class Page(GatewayView):
     template = ""
 
     def page(self, request: Request, *, status: int = 200, **context: Any) -> HttpResponse:
-        response = render(request._request, self.template, context, status=status)
-        # Forms must come fresh: "back" after a logout shows no old page.
-        response["Cache-Control"] = "no-store"
-        return response
+        return render(request._request, self.template, context, status=status)
 
     def get_exception_handler(self) -> Any:
         return self._refuse
@@ -81,7 +77,6 @@ def finished_login(request: Request, user: User, wanted_next: object) -> HttpRes
             {"message": "You are logged in.", "jwt_token": jwt, "redirect_url": target}
         )
     login.set_cookie(response, request._request, session, jwt)
-    response["Cache-Control"] = "no-store"
     return response
 
 

@@ -1,8 +1,10 @@
 """Named reads about accounts."""
 
+from uuid import UUID
+
 from django.utils import timezone
 
-from accounts.models import ApiToken, User
+from accounts.models import ApiToken, Session, User
 
 
 def user_by_name(username: str) -> User | None:
@@ -25,3 +27,15 @@ def team_names(user_id: int) -> list[str]:
     """The plain groups a user is in."""
     user = User.objects.get(pk=user_id)
     return sorted(user.groups.filter(role=None).values_list("name", flat=True))
+
+
+def open_sessions(user_id: int) -> list[Session]:
+    """A user's sessions that still work, newest first."""
+    return list(
+        Session.objects.filter(user=user_id, revoked_at=None, expires_at__gt=timezone.now())
+    )
+
+
+def open_session(user_id: int, jti: UUID) -> Session | None:
+    """One of a user's own open sessions."""
+    return next((row for row in open_sessions(user_id) if row.jti == jti), None)

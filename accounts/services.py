@@ -252,11 +252,25 @@ def end_session(session: Session, *, actor: User | None, ip: str | None = None) 
         audit("session.ended", actor=actor, subject=session.user, ip=ip, jti=session.jti.hex)
 
 
-def end_sessions(user: User) -> int:
-    """Revoke all of a user's sessions; how many there were."""
-    open_sessions = Session.objects.filter(user=user, revoked_at=None)
-    ended = open_sessions.update(revoked_at=timezone.now())
+def end_sessions(user: User, *, keep: str | None = None) -> int:
+    """Revoke all of a user's sessions but `keep` (a `jti`); how many that were."""
+    now = timezone.now()
+    open_sessions = Session.objects.filter(user=user, revoked_at=None, expires_at__gt=now)
+    if keep is not None:
+        open_sessions = open_sessions.exclude(jti=keep)
+    ended = open_sessions.update(revoked_at=now)
     forget_user(user.pk)
+    return ended
+
+
+@transaction.atomic
+def end_all_sessions(
+    user: User, *, keep: str | None = None, actor: User | None, ip: str | None = None
+) -> int:
+    """As `end_sessions`, as an act of its own."""
+    _require_manage(actor, user)
+    ended = end_sessions(user, keep=keep)
+    audit("sessions.ended", actor=actor, subject=user, ip=ip, ended=ended)
     return ended
 
 

@@ -10,7 +10,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts.errors import InvalidJson
+from accounts.errors import BadRequest, InvalidJson
 
 
 class BodyParser(BaseParser):
@@ -77,3 +77,18 @@ class GatewayView(APIView):
     parser_classes: Any = (BodyParser, Utf8FormParser, Utf8MultiPartParser)
     renderer_classes: Any = (JSONRenderer,)
     content_negotiation_class: Any = AlwaysFirst
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        finished = super().finalize_response(request, response, *args, **kwargs)
+        # Tokens, sessions, who somebody is: for the one who asked, and for now.
+        finished.setdefault("Cache-Control", "no-store")
+        return finished
+
+
+def validated(serializer_class: type[Any], data: Any) -> dict[str, Any]:
+    """The checked fields of a JSON object or form; 400 otherwise."""
+    if not hasattr(data, "keys"):
+        raise BadRequest("The body must be a JSON object.")
+    serializer = serializer_class(data=data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)

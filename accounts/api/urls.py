@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from accounts.api import views
+from accounts.api import sessions, views
 
 urlpatterns = [
     path("generate_token", views.GenerateTokenView.as_view()),
     path("api/tokens", views.TokensView.as_view()),
     path("api/me", views.MeView.as_view()),
     path("api/is-https", views.IsHttpsView.as_view()),
+    path("me/sessions", sessions.SessionsView.as_view()),
+    path("me/sessions/revoke", sessions.RevokeSessionView.as_view()),
     path("<path:rest>", views.UnknownView.as_view()),
 ]

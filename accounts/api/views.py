@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from accounts import errors, queries, services
 from accounts.api.authentication import HasIdentity, caller
-from accounts.api.base import GatewayView
+from accounts.api.base import GatewayView, validated
 from accounts.api.serializers import TokenPrefixSerializer, TokenRequestSerializer
 from accounts.capabilities import ADMIN_RANK, Capability
 from accounts.identity import Auth, Identity
@@ -19,15 +19,6 @@ from accounts.login import check_password, client_ip
 from accounts.models import ApiToken, User
 
 DEFAULT_TOKEN_HOURS = 720.0
-
-
-def validated(serializer_class: type[Any], data: Any) -> dict[str, Any]:
-    """The checked fields of a JSON object or form; 400 otherwise."""
-    if not hasattr(data, "keys"):
-        raise errors.BadRequest("The body must be a JSON object.")
-    serializer = serializer_class(data=data)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
 
 
 class GenerateTokenView(GatewayView):
