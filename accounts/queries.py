@@ -39,3 +39,8 @@ def open_sessions(user_id: int) -> list[Session]:
 def open_session(user_id: int, jti: UUID) -> Session | None:
     """One of a user's own open sessions."""
     return next((row for row in open_sessions(user_id) if row.jti == jti), None)
+
+
+def all_users() -> list[User]:
+    """Every account, by name."""
+    return list(User.objects.select_related("role"))

@@ -4,11 +4,12 @@
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
+from django.contrib.auth.models import Permission
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -22,6 +23,9 @@ from accounts.models import ApiToken, AuditEntry, Role, Session, SetupToken, Use
 
 # Django hashes any length; a megabyte of password is an attack, not a password.
 MAX_PASSWORD_CHARS: Final = 1024
+
+
+_CAPABILITIES = frozenset(map(str, Capability))
 
 
 def audit(
@@ -223,6 +227,63 @@ def transfer_ownership(owner: User, heir: User, *, ip: str | None = None) -> Non
     heir.role = Role.objects.get(slug=OWNER_SLUG)
     heir.save(update_fields=["role"])
     audit("owner.transferred", actor=owner, subject=heir, ip=ip)
+
+
+@transaction.atomic
+def change_user(
+    user: User, changes: Mapping[str, Any], *, actor: User | None, ip: str | None = None
+) -> None:
+    """Several changes at once, all or none: any of role (a slug), is_active, password,
+    sfw_enforced, mfa_required (None for the last two: as the role).
+
+    Raises:
+        as the single changes; BadRequest for an unknown role
+    """
+    _require_manage(actor, user)
+    if "role" in changes:
+        role = Role.objects.filter(slug=changes["role"]).first()
+        if role is None:
+            raise errors.BadRequest("There is no such role.", field="role")
+        set_role(user, role, actor=actor, ip=ip)
+    if "is_active" in changes:
+        set_active(user, changes["is_active"], actor=actor, ip=ip)
+    if "password" in changes:
+        set_password(user, changes["password"], actor=actor, ip=ip)
+    overrides = {
+        name: changes[name] for name in ("sfw_enforced", "mfa_required") if name in changes
+    }
+    if overrides:
+        for name, value in overrides.items():
+            setattr(user, name, value)
+        user.save(update_fields=list(overrides))
+        audit("user.overrides", actor=actor, subject=user, ip=ip, after=overrides)
+
+
+@transaction.atomic
+def change_role(
+    role: Role, changes: Mapping[str, Any], *, actor: User, ip: str | None = None
+) -> None:
+    """Capabilities (name: bool) and settings of a role.
+
+    Raises:
+        PermissionDenied for the owner's role and for one above the actor's
+    """
+    if role.slug == OWNER_SLUG or role.rank > actor.role.rank:
+        raise errors.PermissionDenied("You may not change this role.")
+    settings_of_it = {name: value for name, value in changes.items() if name not in _CAPABILITIES}
+    for name, value in settings_of_it.items():
+        setattr(role, name, value)
+    role.save()
+    switched = {name: value for name, value in changes.items() if name in _CAPABILITIES}
+    rows = {
+        row.codename: row
+        for row in Permission.objects.filter(
+            content_type__app_label="accounts", codename__in=switched
+        )
+    }
+    role.permissions.add(*(rows[name] for name, on in switched.items() if on))
+    role.permissions.remove(*(rows[name] for name, on in switched.items() if not on))
+    audit("role.changed", actor=actor, ip=ip, role=role.slug, after=dict(changes))
 
 
 # --- sessions ------------------------------------------------------------------------------

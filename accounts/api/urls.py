@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.api import sessions, views
+from accounts.api import administration, sessions, views
 
 urlpatterns = [
     path("generate_token", views.GenerateTokenView.as_view()),
@@ -11,5 +11,8 @@ urlpatterns = [
     path("api/is-https", views.IsHttpsView.as_view()),
     path("me/sessions", sessions.SessionsView.as_view()),
     path("me/sessions/revoke", sessions.RevokeSessionView.as_view()),
+    path("api/users", administration.UsersView.as_view()),
+    path("api/users/<str:username>", administration.UserView.as_view()),
+    path("api/groups", administration.GroupsView.as_view()),
     path("<path:rest>", views.UnknownView.as_view()),
 ]

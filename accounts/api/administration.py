@@ -1,0 +1,174 @@
+"""Administration over HTTP: users and roles (API.md sections 4 and 8).
+
+For staff. The same services as the admin's, so the same rules of rank and the same audit.
+"""
+
+from typing import Any
+
+from django.db import transaction
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import errors, queries, services
+from accounts.api.authentication import HasIdentity, caller
+from accounts.api.base import GatewayView, validated
+from accounts.api.serializers import StrictCharField, password_field
+from accounts.capabilities import ADMIN_RANK, Capability
+from accounts.login import client_ip
+from accounts.models import Role, User
+
+
+class IsAdministrator(HasIdentity):
+    """Who administrates everything. A token that was limited to some capabilities may not:
+    it would be more than what it was made for."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        super().has_permission(request, view)
+        user, identity = caller(request)
+        if not user.is_staff or identity.rank < ADMIN_RANK or identity.scopes is not None:
+            raise errors.PermissionDenied("Only administrators may do this.")
+        return True
+
+
+# --- users ---------------------------------------------------------------------------------
+
+
+def user_json(user: User) -> dict[str, Any]:
+    return {
+        "username": user.username,
+        "role": user.role_id,
+        "is_active": user.is_active,
+        "sfw_enforced": user.sfw_enforced,
+        "mfa_required": user.mfa_required,
+        "date_joined": user.date_joined,
+        "last_login": user.last_login,
+    }
+
+
+class NewUserSerializer(serializers.Serializer):
+    username = StrictCharField(max_length=150)
+    password = password_field()
+    role = StrictCharField(max_length=50, required=False, default="user")
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """true or false; DRF would take "yes" and 1 as well."""
+
+    def to_internal_value(self, data: object) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class ChangeUserSerializer(serializers.Serializer):
+    role = StrictCharField(max_length=50, required=False)
+    is_active = StrictBooleanField(required=False)
+    password = password_field(required=False)
+    sfw_enforced = StrictBooleanField(required=False, allow_null=True)
+    mfa_required = StrictBooleanField(required=False, allow_null=True)
+
+
+class UsersView(GatewayView):
+    """GET lists all accounts, POST creates one."""
+
+    permission_classes = (IsAdministrator,)
+
+    def get(self, request: Request) -> Response:
+        return Response({"users": [user_json(user) for user in queries.all_users()]})
+
+    def post(self, request: Request) -> Response:
+        actor, _ = caller(request)
+        given = validated(NewUserSerializer, request.data)
+        user = services.create_user(**given, actor=actor, ip=client_ip(request))
+        return Response(user_json(user), status=201)
+
+
+class UserView(GatewayView):
+    """PUT changes, DELETE removes one account."""
+
+    permission_classes = (IsAdministrator,)
+
+    def put(self, request: Request, username: str) -> Response:
+        actor, _ = caller(request)
+        given = validated(ChangeUserSerializer, request.data)
+        user = _user(username)
+        services.change_user(user, given, actor=actor, ip=client_ip(request))
+        return Response(user_json(_user(username)))
+
+    def delete(self, request: Request, username: str) -> Response:
+        actor, _ = caller(request)
+        services.delete_user(_user(username), actor=actor, ip=client_ip(request))
+        return Response({"message": "The account is deleted."})
+
+
+def _user(username: str) -> User:
+    user = queries.user_by_name(username)
+    if user is None:
+        raise errors.NotFound("There is no such user.")
+    return user
+
+
+# --- roles ---------------------------------------------------------------------------------
+
+
+def role_json(role: Role) -> dict[str, Any]:
+    held = services.capabilities_of_role(role)
+    return {
+        **{str(cap): cap in held for cap in Capability},
+        "mfa_required": role.mfa_required,
+        "sfw_enforced": role.sfw_enforced,
+        "blocked_node_classes": role.blocked_node_classes,
+        "max_waiting_prompts": role.max_waiting_prompts,
+    }
+
+
+class RoleSerializer(serializers.Serializer):
+    mfa_required = StrictBooleanField(required=False)
+    sfw_enforced = StrictBooleanField(required=False)
+    blocked_node_classes = serializers.ListField(
+        child=StrictCharField(max_length=200), required=False, max_length=2000
+    )
+    max_waiting_prompts = serializers.IntegerField(
+        required=False, allow_null=True, min_value=0, max_value=1_000_000
+    )
+
+    def get_fields(self) -> dict[str, Any]:
+        return super().get_fields() | {
+            str(cap): StrictBooleanField(required=False) for cap in Capability
+        }
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = set(data) - set(self.fields)
+        if unknown:
+            raise serializers.ValidationError({sorted(unknown)[0]: "There is no such setting."})
+        return super().to_internal_value(data)
+
+
+class GroupsView(GatewayView):
+    """GET: roles and what they may do. PUT: changes some of it, answers the whole."""
+
+    permission_classes = (IsAdministrator,)
+
+    def get(self, request: Request) -> Response:
+        return Response({"groups": {role.slug: role_json(role) for role in Role.objects.all()}})
+
+    def put(self, request: Request) -> Response:
+        actor, _ = caller(request)
+        changes = self._changes(request.data)
+        with transaction.atomic():
+            for role, wanted in changes.items():
+                services.change_role(role, wanted, actor=actor, ip=client_ip(request))
+        return self.get(request)
+
+    def _changes(self, data: Any) -> dict[Role, dict[str, Any]]:
+        groups = data.get("groups", data) if hasattr(data, "get") else None
+        if not isinstance(groups, dict):
+            raise errors.BadRequest("Send {role: {setting: value}}.", field="groups")
+        changes = {}
+        for slug, settings in groups.items():
+            role = Role.objects.filter(slug=slug).first()
+            if role is None:
+                raise errors.BadRequest(f"There is no role “{slug[:50]}”.", field="groups")
+            changes[role] = validated(RoleSerializer, settings)
+        return changes
