@@ -3,6 +3,7 @@
 Every change goes through `accounts.services`, so it is checked and leaves its audit row.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -19,7 +20,7 @@ from django.urls import path
 from accounts import errors, services
 from accounts.capabilities import OWNER_SLUG, Capability
 from accounts.login import client_ip
-from accounts.models import ApiToken, AuditEntry, Role, Session, User
+from accounts.models import ApiToken, AuditEntry, IpRule, Role, Session, User
 
 # Django's page for groups would show roles as well; TeamAdmin replaces it.
 admin.site.unregister(Group)
@@ -28,6 +29,28 @@ admin.site.unregister(Group)
 def actor_of(request: HttpRequest) -> User:
     assert isinstance(request.user, User)
     return request.user
+
+
+class TellingAdmin(admin.ModelAdmin):
+    """What a service refuses is told to the person, not shown as a server error.
+
+    Django has a transaction around each of these views, so the refusal undoes the change.
+    """
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._told(request, super().changeform_view, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._told(request, super().delete_view, *args, **kwargs)
+
+    def _told(
+        self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except errors.GatewayError as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return redirect(request.path)
 
 
 class AddUserForm(forms.ModelForm):
@@ -70,7 +93,7 @@ class ChangeUserForm(forms.ModelForm):
 
 
 @admin.register(User)
-class UserAdmin(admin.ModelAdmin):
+class UserAdmin(TellingAdmin):
     list_display = ("username", "role", "is_active", "last_login", "date_joined")
     list_filter = ("role", "is_active")
     list_select_related = ("role",)
@@ -176,14 +199,6 @@ class UserAdmin(admin.ModelAdmin):
         super().save_model(request, obj, form, change)
         services.set_role(obj, wanted_role, actor=actor, ip=ip)
         services.set_active(obj, wanted_active, actor=actor, ip=ip)
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        # What a service refuses is told to the person, not shown as a server error.
-        try:
-            return super().changeform_view(request, *args, **kwargs)
-        except errors.GatewayError as error:
-            self.message_user(request, error.message, messages.ERROR)
-            return redirect(request.path)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         # What an account owns goes with it, also what cannot be deleted by itself.
@@ -336,6 +351,41 @@ class ApiTokenAdmin(BelongsToUserAdmin):
 
     def delete_model(self, request: HttpRequest, obj: ApiToken) -> None:
         services.revoke_api_token(obj, actor=actor_of(request), ip=client_ip(request))
+
+
+class IpRuleForm(forms.ModelForm):
+    """A rule, and the word for one that shuts out the address it is made from."""
+
+    confirm = forms.BooleanField(
+        required=False, help_text="Needed if this shuts out the address you come from."
+    )
+
+    class Meta:
+        model = IpRule
+        fields = ("kind", "network", "expires_at", "note")
+
+
+@admin.register(IpRule)
+class IpRuleAdmin(TellingAdmin):
+    list_display = ("network", "kind", "expires_at", "note")
+    list_filter = ("kind",)
+    form = IpRuleForm
+    # Deleted one by one: each is checked for shutting out who deletes it.
+    actions = None
+
+    def save_model(self, request: HttpRequest, obj: IpRule, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        self._finished(request, f"now: {obj}", confirm=form.cleaned_data["confirm"])
+
+    def delete_model(self, request: HttpRequest, obj: IpRule) -> None:
+        gone = str(obj)
+        super().delete_model(request, obj)
+        self._finished(request, f"no longer: {gone}", confirm=False)
+
+    def _finished(self, request: HttpRequest, what: str, *, confirm: bool) -> None:
+        ip = client_ip(request)
+        services.require_way_in(ip, confirm=confirm)
+        services.audit("ip_rules.changed", actor=actor_of(request), ip=ip, after=what)
 
 
 @admin.register(AuditEntry)

@@ -8,6 +8,7 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from accounts import authentication
+        from accounts import authentication, iprules
 
         authentication.connect_signals()
+        iprules.connect_signals()

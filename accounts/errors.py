@@ -4,7 +4,8 @@
     ├─ 400 BadRequest BAD_REQUEST ── BadPath BAD_PATH · InvalidJson INVALID_JSON
     ├─ 401 AuthRequired AUTH_REQUIRED · TokenInvalid · TokenExpired · TokenRevoked
     │      InvalidCredentials INVALID_CREDENTIALS
-    ├─ 403 PermissionDenied · CrossOrigin · ModelNotAllowed · FileNotAllowed · NodeNotAllowed
+    ├─ 403 PermissionDenied · CrossOrigin · IpBlocked
+    │      ModelNotAllowed · FileNotAllowed · NodeNotAllowed
     ├─ 404 NotFound          405 MethodNotAllowed      409 Conflict (code varies)
     ├─ 413 TooLarge          429 Throttled, QuotaExceeded
     └─ 502 UpstreamUnreachable   504 UpstreamTimeout   500 InternalError
@@ -106,6 +107,12 @@ class CrossOrigin(GatewayError):
     code = "CROSS_ORIGIN"
     status = 403
     sentence = "This request came from another site's page and was refused."
+
+
+class IpBlocked(GatewayError):
+    code = "IP_BLOCKED"
+    status = 403
+    sentence = "This address may not use the server."
 
 
 class ModelNotAllowed(GatewayError):

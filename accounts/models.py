@@ -4,6 +4,7 @@ import secrets
 import string
 import uuid
 from datetime import datetime
+from ipaddress import ip_network
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import (
@@ -214,6 +215,37 @@ class SetupToken(models.Model):
 
     def __str__(self) -> str:
         return "setup token"
+
+
+class IpRule(models.Model):
+    """A network that may come in, or may not; see `accounts.iprules` for what that means."""
+
+    class Kind(models.TextChoices):
+        ALLOW = "allow", "allow"
+        DENY = "deny", "deny"
+
+    kind = models.CharField(max_length=5, choices=Kind)
+    network = models.CharField(
+        max_length=50, help_text="An address or a network: 10.0.0.5, 192.168.0.0/16, 2001:db8::/32"
+    )
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
+    note = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ("kind", "network")
+        verbose_name = "IP rule"
+        constraints = (
+            models.UniqueConstraint(fields=("kind", "network"), name="accounts_iprule_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.network}"
+
+    def clean(self) -> None:
+        try:
+            self.network = str(ip_network(self.network.strip(), strict=False))
+        except ValueError:
+            raise ValidationError({"network": "Give an address or a network."}) from None
 
 
 class AuditEntry(models.Model):

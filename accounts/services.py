@@ -16,10 +16,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from accounts import errors, tokens
+from accounts import errors, iprules, tokens
 from accounts.authentication import forget_user
 from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
-from accounts.models import ApiToken, AuditEntry, Role, Session, SetupToken, User
+from accounts.models import ApiToken, AuditEntry, IpRule, Role, Session, SetupToken, User
 
 # Django hashes any length; a megabyte of password is an attack, not a password.
 MAX_PASSWORD_CHARS: Final = 1024
@@ -284,6 +284,44 @@ def change_role(
     role.permissions.add(*(rows[name] for name, on in switched.items() if on))
     role.permissions.remove(*(rows[name] for name, on in switched.items() if not on))
     audit("role.changed", actor=actor, ip=ip, role=role.slug, after=dict(changes))
+
+
+# --- addresses -----------------------------------------------------------------------------
+
+
+@transaction.atomic
+def replace_ip_rules(
+    lists: Mapping[str, Iterable[IpRule]],
+    *,
+    confirm: bool,
+    actor: User | None,
+    ip: str | None = None,
+) -> None:
+    """Put these rules in the place of all former ones of their kind (allow, deny).
+
+    Raises:
+        Conflict WOULD_LOCK_OUT: `ip`, from where this is asked, could not come in any more,
+            and that was not confirmed
+    """
+    for kind, rows in lists.items():
+        for former in IpRule.objects.filter(kind=kind):
+            former.delete()
+        for row in rows:
+            row.save()
+    require_way_in(ip, confirm=confirm)
+    after = {kind: [row.network for row in rows] for kind, rows in lists.items()}
+    audit("ip_rules.changed", actor=actor, ip=ip, after=after)
+
+
+def require_way_in(ip: str | None, *, confirm: bool) -> None:
+    """Raise Conflict WOULD_LOCK_OUT if the rules as they are now shut `ip` out, unless that
+    is what somebody wants. Call it inside the transaction that changed them."""
+    rules = iprules.rules_of(IpRule.objects.all())
+    if ip is not None and not confirm and not rules.admit(ip, timezone.now()):
+        raise errors.Conflict(
+            "This would shut out the address you come from. Confirm it if you mean it.",
+            code="WOULD_LOCK_OUT",
+        )
 
 
 # --- sessions ------------------------------------------------------------------------------

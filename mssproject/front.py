@@ -1,5 +1,6 @@
 """What every request meets first: client address, host, HTTPS, CORS; then whose address it is."""
 
+import logging
 import secrets
 from typing import Final
 
@@ -7,8 +8,15 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 from starlette.exceptions import HTTPException
 
+from accounts import iprules
 from accounts.credentials import header, without_tokens
-from accounts.errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
+from accounts.errors import (
+    BadRequest,
+    GatewayError,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+)
 from comfyproxy.asgitypes import App, Message, Receive, Scope, Send
 from comfyproxy.calls import Reply, refusal
 from comfyproxy.entry import limited
@@ -17,6 +25,8 @@ from comfyproxy.paths import canonical
 from comfyproxy.stream import send_reply
 from mssproject.clientaddress import client_of, networks
 from mssproject.logging import request_id
+
+logger = logging.getLogger(__name__)
 
 # The gateway's own first segments; everything else is ComfyUI's.
 PAGES: Final = frozenset({"login", "logout", "register", "admin", "mss-login", "generate_token"})
@@ -48,7 +58,7 @@ class Front:
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         plain = settings.MSS_FORCE_HTTPS and scope["scheme"] == "ws"
-        if plain or not _host_is_ours(scope):
+        if plain or not _host_is_ours(scope) or await _blocked(scope) is not None:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -58,7 +68,10 @@ class Front:
         method = scope["method"]
         send = _finishing(scope, send)
         reply: Reply | None = None
-        if not _host_is_ours(scope):
+        blocked = await _blocked(scope)
+        if blocked is not None:
+            reply = _refused(scope, blocked)
+        elif not _host_is_ours(scope):
             reply = _refused(
                 scope, BadRequest("This host name is not configured. Set MSS_ALLOWED_HOSTS.")
             )
@@ -113,6 +126,18 @@ def _static(files: App) -> App:
 def _rewrite(scope: Scope, path: str) -> None:
     scope["path"] = path
     scope["raw_path"] = path.encode()
+
+
+async def _blocked(scope: Scope) -> GatewayError | None:
+    """Why this address may not come in, or None. Without an answer from the rules nobody may."""
+    try:
+        await iprules.require_admitted(scope["client"][0])
+    except GatewayError as refusal:
+        return refusal
+    except Exception:
+        logger.exception("the IP rules could not be read")
+        return InternalError()
+    return None
 
 
 def _host_is_ours(scope: Scope) -> bool:

@@ -1,22 +1,22 @@
-"""Administration over HTTP: users and roles (API.md sections 4 and 8).
+"""Administration over HTTP: users, roles, addresses (API.md sections 4 and 8).
 
 For staff. The same services as the admin's, so the same rules of rank and the same audit.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import errors, queries, services
+from accounts import errors, iprules, queries, services
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.serializers import StrictCharField, password_field
 from accounts.capabilities import ADMIN_RANK, Capability
 from accounts.login import client_ip
-from accounts.models import Role, User
+from accounts.models import IpRule, Role, User
 
 
 class IsAdministrator(HasIdentity):
@@ -172,3 +172,71 @@ class GroupsView(GatewayView):
                 raise errors.BadRequest(f"There is no role “{slug[:50]}”.", field="groups")
             changes[role] = validated(RoleSerializer, settings)
         return changes
+
+
+# --- IP lists ------------------------------------------------------------------------------
+
+LISTS: Final = {"whitelist": IpRule.Kind.ALLOW, "blacklist": IpRule.Kind.DENY}
+MAX_ENTRIES: Final = 10_000
+
+
+class IpEntrySerializer(serializers.Serializer):
+    network = StrictCharField(max_length=50)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    note = StrictCharField(max_length=200, required=False, allow_blank=True, default="")
+
+
+class IpListsView(GatewayView):
+    """GET and PUT the addresses that may or may not come in."""
+
+    permission_classes = (IsAdministrator,)
+
+    def get(self, request: Request) -> Response:
+        rows = list(IpRule.objects.all())
+        return Response(
+            {name: [entry_json(r) for r in rows if r.kind == kind] for name, kind in LISTS.items()}
+        )
+
+    def put(self, request: Request) -> Response:
+        actor, _ = caller(request)
+        data = request.data
+        if not isinstance(data, dict):
+            raise errors.BadRequest("The body must be a JSON object.")
+        confirm = data.get("confirm", False)
+        if not isinstance(confirm, bool):
+            raise errors.BadRequest("confirm must be true or false.", field="confirm")
+        lists = {
+            str(kind): parsed_list(data[name], name, kind)
+            for name, kind in LISTS.items()
+            if name in data
+        }
+        services.replace_ip_rules(lists, confirm=confirm, actor=actor, ip=client_ip(request))
+        return self.get(request)
+
+
+def entry_json(rule: IpRule) -> Any:
+    """A plain rule as its network alone, one with more to tell as an object."""
+    if rule.expires_at is None and not rule.note:
+        return rule.network
+    return {"network": rule.network, "expires_at": rule.expires_at, "note": rule.note}
+
+
+def parsed_list(entries: Any, name: str, kind: str) -> list[IpRule]:
+    """Entries of a request as unsaved rules, each network once.
+
+    Raises:
+        BadRequest naming the list
+    """
+    if not isinstance(entries, list) or len(entries) > MAX_ENTRIES:
+        raise errors.BadRequest(f"{name} must be a list of networks.", field=name)
+    rules: dict[str, IpRule] = {}
+    for entry in entries:
+        given = validated(
+            IpEntrySerializer, {"network": entry} if isinstance(entry, str) else entry
+        )
+        try:
+            network = str(iprules.network(given["network"]))
+        except ValueError:
+            raise errors.BadRequest(f"{name} holds what is no network.", field=name) from None
+        rules[network] = IpRule(**{**given, "network": network, "kind": kind})
+    return list(rules.values())

@@ -14,5 +14,6 @@ urlpatterns = [
     path("api/users", administration.UsersView.as_view()),
     path("api/users/<str:username>", administration.UserView.as_view()),
     path("api/groups", administration.GroupsView.as_view()),
+    path("api/ip-lists", administration.IpListsView.as_view()),
     path("<path:rest>", views.UnknownView.as_view()),
 ]

@@ -10,13 +10,13 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts import queries, services
 from accounts.capabilities import OWNER_SLUG
 from accounts.errors import GatewayError
-from accounts.models import User
+from accounts.models import IpRule, User
 
 
 class Command(BaseCommand):
     help = (
-        "Create the owner, set their password, or hand the ownership over. A password is asked "
-        "for, or read from standard input when that is no terminal."
+        "Create the owner, set their password, hand the ownership over, or let every address in "
+        "again. A password is asked for, or read from standard input when that is no terminal."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,6 +24,7 @@ class Command(BaseCommand):
         create = actions.add_parser("create", help="while there is no owner")
         create.add_argument("username")
         actions.add_parser("reset-password", help="of the owner; ends their sessions")
+        actions.add_parser("clear-ip-rules", help="let every address in again")
         transfer = actions.add_parser("transfer", help="to another account")
         transfer.add_argument("username", help="who becomes the owner")
 
@@ -39,6 +40,10 @@ class Command(BaseCommand):
                     owner = _owner()
                     services.set_password(owner, _password(), actor=None)
                     self.stdout.write(f"The password of {owner} is set; all sessions ended.")
+                case "clear-ip-rules":
+                    nothing: dict[str, list[IpRule]] = {kind: [] for kind in IpRule.Kind.values}
+                    services.replace_ip_rules(nothing, confirm=True, actor=None)
+                    self.stdout.write("Every address may come in, within 5 seconds.")
                 case "transfer":
                     heir = queries.user_by_name(options["username"])
                     if heir is None:
