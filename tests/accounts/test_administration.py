@@ -62,37 +62,33 @@ def listed(client: Client, username: str) -> dict[str, Any] | None:
 def test_admin_creates_changes_and_deletes_an_account(
     gateway: Gateway, admin: Client, chief: Person
 ) -> None:
-    body = {"username": "Wilhelmine", "password": PASSWORD, "role": "guest"}
+    body = {"username": "Wilma", "password": PASSWORD, "role": "guest"}
     made = admin.post(f"/api{USERS}", json=body)
     assert made.status_code == 201
-    assert made.json() == listed(admin, "Wilhelmine")
+    assert made.json() == listed(admin, "Wilma")
     assert {key: made.json()[key] for key in ("username", "role", "is_active")} == {
-        "username": "Wilhelmine",
+        "username": "Wilma",
         "role": "guest",
         "is_active": True,
     }
-    login = {"username": "wilhelmine", "password": PASSWORD}
-    wilhelmine = Client(
-        gateway.url, Client(gateway.url).post("/login", json=login).json()["jwt_token"]
-    )
-    assert wilhelmine.get("/mss-login/api/me").json()["role"] == "guest"
+    login = {"username": "wilma", "password": PASSWORD}
+    wilma = Client(gateway.url, Client(gateway.url).post("/login", json=login).json()["jwt_token"])
+    assert wilma.get("/mss-login/api/me").json()["role"] == "guest"
 
     # The name's case is no other account. A promotion works on the open session at once.
-    changed = admin.put(f"{USERS}/wilhelmine", json={"role": "user", "sfw_enforced": True})
-    assert (changed.status_code, changed.json()) == (200, listed(admin, "Wilhelmine"))
-    me = wilhelmine.get("/mss-login/api/me").json()
+    changed = admin.put(f"{USERS}/wilma", json={"role": "user", "sfw_enforced": True})
+    assert (changed.status_code, changed.json()) == (200, listed(admin, "Wilma"))
+    me = wilma.get("/mss-login/api/me").json()
     assert (me["role"], me["sfw_enforced"]) == ("user", True)
-    admin.put(f"{USERS}/Wilhelmine", json={"sfw_enforced": None, "is_active": False})
-    check_refusal(wilhelmine.get("/mss-login/api/me"), 401, "TOKEN_REVOKED")
-    assert wilhelmine.get("/queue").status_code == 401
+    admin.put(f"{USERS}/Wilma", json={"sfw_enforced": None, "is_active": False})
+    check_refusal(wilma.get("/mss-login/api/me"), 401, "TOKEN_REVOKED")
+    assert wilma.get("/queue").status_code == 401
 
-    assert admin.delete(f"{USERS}/Wilhelmine").status_code == 200
-    assert listed(admin, "Wilhelmine") is None
-    check_refusal(admin.delete(f"{USERS}/Wilhelmine"), 404, "NOT_FOUND")
+    assert admin.delete(f"{USERS}/Wilma").status_code == 200
+    assert listed(admin, "Wilma") is None
+    check_refusal(admin.delete(f"{USERS}/Wilma"), 404, "NOT_FOUND")
     events = [
-        event
-        for event, actor, _ in gateway.run(AUDIT, name="Wilhelmine")
-        if actor == chief.username
+        event for event, actor, _ in gateway.run(AUDIT, name="Wilma") if actor == chief.username
     ]
     assert events == [
         "user.created",
