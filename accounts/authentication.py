@@ -91,7 +91,7 @@ SELECT u.id, u.username, u.namespace, u.is_active, r.slug, r.rank,
              WHERE gp.group_id = r.group_ptr_id
             UNION SELECT up.permission_id FROM accounts_user_user_permissions up
              WHERE up.user_id = u.id)),
-       {extra}
+       r.max_waiting_prompts, {extra}
   FROM {table} proof
   JOIN accounts_user u ON u.id = proof.user_id
   JOIN accounts_role r ON r.slug = u.role_id
@@ -111,7 +111,7 @@ def _session(token: str) -> Identity:
     jti = tokens.read_session_jwt(token)
     value = Session._meta.pk.get_db_prep_value(jti, connection)
     row = _row("accounts_session", "jti", "proof.revoked_at", value)
-    if row is None or row[12] is not None:
+    if row is None or row[13] is not None:
         raise errors.TokenRevoked
     identity = _identity(row, Auth.SESSION, jti=jti.hex, scopes=None, token_id=None)
     _touch(Session, jti, row[10])
@@ -124,8 +124,8 @@ def _api_token_identity(token: str) -> Identity:
     )
     if row is None:
         raise errors.TokenInvalid
-    identity = _identity(row, Auth.API_TOKEN, jti=None, scopes=_loaded(row[13]), token_id=row[12])
-    _touch(ApiToken, row[12], row[10])
+    identity = _identity(row, Auth.API_TOKEN, jti=None, scopes=_loaded(row[14]), token_id=row[13])
+    _touch(ApiToken, row[13], row[10])
     return identity
 
 
@@ -160,6 +160,7 @@ def _identity(
         sfw_enforced=bool(row[6]),
         mfa_required=bool(row[7]),
         blocked_node_classes=frozenset(_loaded(row[8]) or ()),
+        max_waiting_prompts=row[12],
     )
 
 

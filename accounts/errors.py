@@ -163,6 +163,12 @@ class Throttled(GatewayError):
     sentence = "Too many requests. Wait a moment."
 
 
+class QuotaExceeded(GatewayError):
+    code = "QUOTA_EXCEEDED"
+    status = 429
+    sentence = "You have as many prompts waiting as your role allows. Wait for one to run."
+
+
 class UpstreamUnreachable(GatewayError):
     code = "UPSTREAM_UNREACHABLE"
     status = 502

@@ -36,6 +36,7 @@ class Identity:
     sfw_enforced: bool = False
     mfa_required: bool = False
     blocked_node_classes: frozenset[str] = frozenset()
+    max_waiting_prompts: int | None = None
 
     def can(self, capability: Capability) -> bool:
         """Whether the caller holds `capability`."""

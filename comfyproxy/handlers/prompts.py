@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from django.conf import settings
 
@@ -28,6 +29,7 @@ from comfyproxy.prompts.mapping import (
 )
 from comfyproxy.prompts.shape import MAX_BODY_BYTES, Graph, Submission, parse_submission
 from comfyproxy.prompts.uses import Place, hidden_models, inputs, texts
+from comfyproxy.queuewatch import look
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _submitting: set[asyncio.Task[Reply]] = set()
+# A lock lives as long as somebody holds it or waits for it.
+_turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
 
 async def prompt_submit(call: Call) -> Reply:
@@ -202,6 +206,20 @@ def _refuse(
 async def _submit(
     submission: Submission, graph: Graph, known: Catalog, identity: Identity
 ) -> Reply:
+    limit = identity.max_waiting_prompts
+    if limit is None:
+        return await _give(submission, graph, known, identity)
+    # One at a time for a user with a limit: two could see the last place free.
+    turn = _turns.setdefault(identity.user_id, asyncio.Lock())
+    async with turn:
+        waiting = (await look()).own_set(identity.user_id)
+        if sum(not runs for _, runs in waiting) >= limit:
+            raise errors.QuotaExceeded(limit=limit)
+        return await _give(submission, graph, known, identity)
+
+
+async def _give(submission: Submission, graph: Graph, known: Catalog, identity: Identity) -> Reply:
+    """Write down whose the prompt is, then give it to ComfyUI."""
     results = [node_id for node_id, node in graph.items() if node["class_type"] == RESULT_NODE]
     prompt_id, number = await ownership.record(
         identity.user_id, submission.prompt_id, submission.client_id, results
