@@ -18,7 +18,7 @@ from django.shortcuts import redirect, render
 from django.urls import path
 
 from accounts import errors, services
-from accounts.capabilities import OWNER_SLUG, Capability
+from accounts.capabilities import Capability
 from accounts.login import client_ip
 from accounts.models import ApiToken, AuditEntry, IpRule, Role, Session, User
 
@@ -263,12 +263,9 @@ class RoleAdmin(admin.ModelAdmin):
         return super().has_add_permission(request) and actor_of(request).is_superuser
 
     def has_change_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
-        # A role is what its holders may do, so only who may do everything shapes one.
-        allowed = super().has_change_permission(request, obj) and actor_of(request).is_superuser
-        # Nobody raises a role above themselves, nor strips the owner's.
-        return allowed and (
-            obj is None or (obj.slug != OWNER_SLUG and obj.rank <= actor_of(request).role.rank)
-        )
+        actor = actor_of(request)
+        may = actor.is_superuser if obj is None else services.may_shape(actor, obj)
+        return super().has_change_permission(request, obj) and may
 
     def has_delete_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
         return self.has_change_permission(request, obj) and (obj is None or not obj.users.exists())

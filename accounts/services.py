@@ -259,6 +259,12 @@ def change_user(
         audit("user.overrides", actor=actor, subject=user, ip=ip, after=overrides)
 
 
+def may_shape(actor: User, role: Role) -> bool:
+    """Whether `actor` may change what a role may do. A role is what its holders may do, so
+    only who may do everything shapes one; nobody one above themselves, nor the owner's."""
+    return actor.is_superuser and role.slug != OWNER_SLUG and role.rank <= actor.role.rank
+
+
 @transaction.atomic
 def change_role(
     role: Role, changes: Mapping[str, Any], *, actor: User, ip: str | None = None
@@ -266,9 +272,9 @@ def change_role(
     """Capabilities (name: bool) and settings of a role.
 
     Raises:
-        PermissionDenied for the owner's role and for one above the actor's
+        PermissionDenied: see `may_shape`
     """
-    if role.slug == OWNER_SLUG or role.rank > actor.role.rank:
+    if not may_shape(actor, role):
         raise errors.PermissionDenied("You may not change this role.")
     settings_of_it = {name: value for name, value in changes.items() if name not in _CAPABILITIES}
     for name, value in settings_of_it.items():

@@ -14,7 +14,7 @@ from accounts import errors, iprules, queries, services
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.serializers import StrictCharField, password_field
-from accounts.capabilities import ADMIN_RANK, Capability
+from accounts.capabilities import Capability
 from accounts.login import client_ip
 from accounts.models import IpRule, Role, User
 
@@ -26,7 +26,7 @@ class IsAdministrator(HasIdentity):
     def has_permission(self, request: Request, view: Any) -> bool:
         super().has_permission(request, view)
         user, identity = caller(request)
-        if not user.is_staff or identity.rank < ADMIN_RANK or identity.scopes is not None:
+        if not user.is_superuser or identity.scopes is not None:
             raise errors.PermissionDenied("Only administrators may do this.")
         return True
 

@@ -13,7 +13,7 @@ from accounts import errors, queries, services
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.serializers import TokenPrefixSerializer, TokenRequestSerializer
-from accounts.capabilities import ADMIN_RANK, Capability
+from accounts.capabilities import Capability
 from accounts.identity import Auth, Identity
 from accounts.login import check_password, client_ip
 from accounts.models import ApiToken, User
@@ -146,7 +146,7 @@ class MeView(GatewayView):
                 "username": identity.username,
                 "role": identity.role,
                 "groups": queries.team_names(user.pk),
-                "is_admin": user.is_staff and identity.rank >= ADMIN_RANK,
+                "is_admin": user.is_superuser,
                 "mfa_enabled": False,
                 "sfw_enforced": identity.sfw_enforced,
                 "permissions": {str(cap): identity.can(cap) for cap in Capability},
