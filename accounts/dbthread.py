@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import BoundedSemaphore
 from typing import Final, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -22,6 +23,8 @@ THREADS: Final = 4
 _executor = ThreadPoolExecutor(THREADS, thread_name_prefix="db")
 # For what nobody waits for: a database that is locked must not hold up those who read.
 _aside = ThreadPoolExecutor(1, thread_name_prefix="db-aside")
+MAX_LEFT_FOR_LATER: Final = 200
+_places = BoundedSemaphore(MAX_LEFT_FOR_LATER)
 
 
 async def in_db_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -32,8 +35,12 @@ async def in_db_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
 
 
 def later(func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Do this some time soon. If the database refuses, it is logged and not done."""
-    _aside.submit(_tried, partial(func, *args, **kwargs))
+    """Do this some time soon. If the database refuses, or too much waits already, it is logged
+    and not done."""
+    if _places.acquire(blocking=False):
+        _aside.submit(_tried, partial(func, *args, **kwargs))
+    else:
+        logger.warning("left undone: the database is too far behind")
 
 
 def _tried(work: Callable[[], object]) -> None:
@@ -42,6 +49,8 @@ def _tried(work: Callable[[], object]) -> None:
     except (DatabaseError, InterfaceError) as error:
         logger.warning("left undone: %s", error)
         connection.close()
+    finally:
+        _places.release()
 
 
 def _guarded(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
