@@ -18,6 +18,7 @@ from django.shortcuts import redirect, render
 from django.urls import path
 
 from accounts import errors, services
+from accounts.audit import audit
 from accounts.capabilities import Capability
 from accounts.login import client_ip
 from accounts.models import ApiToken, AuditEntry, IpRule, Role, Session, User
@@ -279,7 +280,7 @@ class RoleAdmin(admin.ModelAdmin):
         if obj.rank > actor_of(request).role.rank:
             raise PermissionDenied
         super().save_model(request, obj, form, change)
-        services.audit(
+        audit(
             "role.changed" if change else "role.created",
             actor=actor_of(request),
             ip=client_ip(request),
@@ -382,7 +383,7 @@ class IpRuleAdmin(TellingAdmin):
     def _finished(self, request: HttpRequest, what: str, *, confirm: bool) -> None:
         ip = client_ip(request)
         services.require_way_in(ip, confirm=confirm)
-        services.audit("ip_rules.changed", actor=actor_of(request), ip=ip, after=what)
+        audit("ip_rules.changed", actor=actor_of(request), ip=ip, after=what)
 
 
 @admin.register(AuditEntry)

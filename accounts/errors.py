@@ -1,13 +1,13 @@
 """Every refusal the gateway can answer with: code, status, sentence, extra fields.
 
     GatewayError
-    ├─ 400 BadRequest BAD_REQUEST ── BadPath BAD_PATH · InvalidJson INVALID_JSON
+    ├─ 400 BadRequest BAD_REQUEST ── BadPath · InvalidJson · InvalidCode
     ├─ 401 AuthRequired AUTH_REQUIRED · TokenInvalid · TokenExpired · TokenRevoked
     │      InvalidCredentials INVALID_CREDENTIALS
     ├─ 403 PermissionDenied · CrossOrigin · IpBlocked
     │      ModelNotAllowed · FileNotAllowed · NodeNotAllowed
     ├─ 404 NotFound          405 MethodNotAllowed      409 Conflict (code varies)
-    ├─ 413 TooLarge          429 Throttled, QuotaExceeded
+    ├─ 413 TooLarge          429 Throttled, LockedOut, QuotaExceeded
     └─ 502 UpstreamUnreachable   504 UpstreamTimeout   500 InternalError
 
 The wire form is `{"error": sentence, "code": code, …fields}` (API.md section 1).
@@ -61,6 +61,11 @@ class BadPath(BadRequest):
 class InvalidJson(BadRequest):
     code = "INVALID_JSON"
     sentence = "The body is not valid JSON."
+
+
+class InvalidCode(BadRequest):
+    code = "INVALID_CODE"
+    sentence = "The code is wrong, or was used already. Try the next one."
 
 
 class Unauthenticated(GatewayError):
@@ -161,6 +166,12 @@ class Throttled(GatewayError):
     code = "THROTTLED"
     status = 429
     sentence = "Too many requests. Wait a moment."
+
+
+class LockedOut(GatewayError):
+    code = "LOCKED_OUT"
+    status = 429
+    sentence = "Too many wrong passwords or codes. Wait, then try again."
 
 
 class QuotaExceeded(GatewayError):

@@ -8,6 +8,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts import errors, services
+from accounts.audit import audit
 from accounts.credentials import COOKIE_NAME
 from accounts.models import Session, User
 
@@ -35,7 +36,7 @@ def check_password(request: HttpRequest, username: str, password: str) -> User:
         _checks.release()
     if not isinstance(user, User):
         known = User.objects.filter(username__iexact=username).first()
-        services.audit("login.failed", subject=known, ip=client_ip(request), username=username)
+        audit("login.failed", subject=known, ip=client_ip(request), username=username)
         raise errors.InvalidCredentials
     return user
 

@@ -15,12 +15,28 @@ from django.contrib.auth.models import (
 )
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.capabilities import ADMIN_RANK, DESCRIPTIONS, OWNER_SLUG
+from accounts.mfa_models import BackupCode, Challenge, TotpDevice
+
+__all__ = [
+    "AccountLink",
+    "ApiToken",
+    "AuditEntry",
+    "BackupCode",
+    "Challenge",
+    "IpRule",
+    "Role",
+    "Session",
+    "SetupToken",
+    "TotpDevice",
+    "User",
+]
 
 NAMESPACE_ALPHABET = string.ascii_lowercase + string.digits
 
@@ -118,6 +134,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField("active", default=True)
     mfa_required = models.BooleanField("requires a second factor", null=True, blank=True)
     sfw_enforced = models.BooleanField("is not shown explicit images", null=True, blank=True)
+    # Several people use it at once (the guest's): nobody of them may change it.
+    shared = models.BooleanField(default=False, editable=False)
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -170,6 +188,8 @@ class Session(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
     ip = models.GenericIPAddressField(null=True, blank=True)
     user_agent = models.CharField(max_length=300, blank=True)
+    # Whether the login proved a second factor.
+    second_factor = models.BooleanField(default=False, editable=False)
 
     class Meta:
         ordering = ("-created_at",)
@@ -190,6 +210,15 @@ class ApiToken(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_ip = models.GenericIPAddressField(null=True, blank=True, editable=False)
+    networks = models.JSONField(
+        default=list, blank=True, help_text="Networks it may be used from. Empty: all."
+    )
+    in_path = models.BooleanField(
+        "may stand in the address",
+        default=False,
+        help_text="For apps that take nothing but a base URL: /t/<token>/…",
+    )
 
     HASH_PREFIX_CHARS: ClassVar[int] = 12
 
@@ -215,6 +244,40 @@ class SetupToken(models.Model):
 
     def __str__(self) -> str:
         return "setup token"
+
+
+class AccountLink(models.Model):
+    """An address that lets whoever has it make an account, or set the password of one. Once."""
+
+    class Kind(models.TextChoices):
+        INVITATION = "invitation", "invitation"
+        PASSWORD = "password", "new password"
+
+    kind = models.CharField(max_length=10, choices=Kind)
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    # Of an invitation: what the new account will be. Of a password link: whose it is.
+    role = models.ForeignKey(
+        Role, null=True, blank=True, on_delete=models.CASCADE, to_field="slug", related_name="+"
+    )
+    user = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    email = models.EmailField(blank=True, help_text="Where it was mailed to.")
+    note = models.CharField(max_length=100, blank=True, help_text="For whom it is.")
+    created_by = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name = "invitation or password link"
+        verbose_name_plural = "invitations and password links"
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.note}".strip()
 
 
 class IpRule(models.Model):
@@ -262,7 +325,7 @@ class AuditEntry(models.Model):
         User, null=True, on_delete=models.SET_NULL, related_name="+", db_constraint=False
     )
     subject_name = models.CharField(max_length=150, blank=True)
-    details = models.JSONField(default=dict)
+    details = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
     ip = models.GenericIPAddressField(null=True)
 
     class Meta:

@@ -65,6 +65,12 @@ class Page(GatewayView):
         return {}
 
 
+def proceed(request: Request, user: User, wanted_next: object) -> HttpResponseBase:
+    """The answer to a first factor that was right (a password, a link): the second factor if
+    one is due, else the finished login."""
+    return finished_login(request, user, wanted_next)
+
+
 def finished_login(request: Request, user: User, wanted_next: object) -> HttpResponseBase:
     """The answer to a login that is complete: the JWT, and its cookie."""
     session, jwt = login.log_in(request._request, user)
@@ -113,7 +119,7 @@ class LoginPage(Page):
         given = validated(LoginSerializer, request.data)
         user = login.check_password(request._request, given["username"], given["password"])
         wanted = _text(request, "next") or request.query_params.get("next")
-        return finished_login(request, user, wanted)
+        return proceed(request, user, wanted)
 
     def page_context(self, request: Request) -> dict[str, Any]:
         wanted = _text(request, "next")

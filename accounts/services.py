@@ -17,35 +17,16 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from accounts import errors, iprules, tokens
+from accounts.audit import audit
 from accounts.authentication import forget_user
 from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
-from accounts.models import ApiToken, AuditEntry, IpRule, Role, Session, SetupToken, User
+from accounts.models import ApiToken, IpRule, Role, Session, SetupToken, User
 
 # Django hashes any length; a megabyte of password is an attack, not a password.
 MAX_PASSWORD_CHARS: Final = 1024
 
 
 _CAPABILITIES = frozenset(map(str, Capability))
-
-
-def audit(
-    event: str,
-    *,
-    actor: User | None = None,
-    subject: User | None = None,
-    ip: str | None = None,
-    **details: Any,
-) -> None:
-    """Add a row to the audit trail. `details` must be JSON and hold no secret."""
-    AuditEntry.objects.create(
-        event=event,
-        actor=actor,
-        actor_name=actor.username if actor else "",
-        subject=subject,
-        subject_name=subject.username if subject else "",
-        details=details,
-        ip=ip,
-    )
 
 
 # --- accounts ------------------------------------------------------------------------------

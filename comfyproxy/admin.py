@@ -5,8 +5,8 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from accounts import services
 from accounts.admin import ReadOnlyAdmin, actor_of
+from accounts.audit import audit
 from accounts.login import client_ip
 from comfyproxy.models import PromptRecord, RouteRule
 
@@ -29,7 +29,7 @@ class RouteRuleAdmin(admin.ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: RouteRule, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        services.audit(
+        audit(
             "route_rule.changed" if change else "route_rule.created",
             actor=actor_of(request),
             ip=client_ip(request),
@@ -38,7 +38,5 @@ class RouteRuleAdmin(admin.ModelAdmin):
         )
 
     def delete_model(self, request: HttpRequest, obj: RouteRule) -> None:
-        services.audit(
-            "route_rule.deleted", actor=actor_of(request), ip=client_ip(request), rule=str(obj)
-        )
+        audit("route_rule.deleted", actor=actor_of(request), ip=client_ip(request), rule=str(obj))
         super().delete_model(request, obj)

@@ -61,6 +61,12 @@ class Env(BaseSettings):
         min_length=32,
         description="Signs sessions. Without it one is made once and kept in the data directory.",
     )
+    secret_key_fallbacks: tuple[SecretStr, ...] = Field(
+        (),
+        alias="SECRET_KEY_FALLBACKS",
+        description="Former values of `SECRET_KEY`, comma separated: what they encrypted can still "
+        "be read. `./run manage rotate_secrets` makes them superfluous.",
+    )
     database_url: SecretStr | None = Field(
         None,
         alias="DATABASE_URL",
@@ -109,7 +115,14 @@ class Env(BaseSettings):
         description="Origins, comma separated, whose pages may call the API with a bearer token.",
     )
     session_hours: float = Field(
-        24, alias="MSS_SESSION_HOURS", gt=0, le=8760, description="How long a login lasts."
+        24, alias="MSS_SESSION_HOURS", gt=0, le=8760, description="How long a login lasts at most."
+    )
+    session_idle_hours: float = Field(
+        12,
+        alias="MSS_SESSION_IDLE_HOURS",
+        gt=0,
+        le=8760,
+        description="A login that is not used for so long ends. An open ComfyUI page uses it.",
     )
     max_token_hours: float = Field(
         8760,
@@ -117,6 +130,47 @@ class Env(BaseSettings):
         gt=0,
         le=876_000,
         description="The longest life of an API token.",
+    )
+    guest_login: bool = Field(
+        False,
+        alias="MSS_GUEST_LOGIN",
+        description="Anybody may look around as a guest, without a password.",
+    )
+    lockout_name_failures: int = Field(
+        5,
+        alias="MSS_LOCKOUT_NAME_FAILURES",
+        ge=1,
+        description="Wrong passwords or codes for one user name before it has to wait.",
+    )
+    lockout_address_failures: int = Field(
+        30,
+        alias="MSS_LOCKOUT_ADDRESS_FAILURES",
+        ge=1,
+        description="Wrong passwords or codes from one address before it has to wait.",
+    )
+    login_rate: int = Field(
+        30,
+        alias="MSS_LOGIN_RATE",
+        ge=1,
+        description="Logins, right or wrong, per minute and address.",
+    )
+    api_rate: int = Field(
+        600,
+        alias="MSS_API_RATE",
+        ge=1,
+        description="Requests to `/mss-login/…` per minute and user (without a token: address).",
+    )
+    audit_days: int = Field(
+        180, alias="MSS_AUDIT_DAYS", ge=1, description="How long the audit log is kept."
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        alias="MSS_SMTP_URL",
+        description="For example `smtps://user:password@mail.example:465` or "
+        "`smtp+starttls://…:587`. With it, invitations and password links are mailed as well.",
+    )
+    mail_from: str = Field(
+        "mss-login@localhost", alias="MSS_MAIL_FROM", description="Sender of these mails."
     )
     max_prompt_nodes: int = Field(
         1000, alias="MSS_MAX_PROMPT_NODES", ge=1, description="Most nodes in one prompt."
@@ -133,6 +187,25 @@ class Env(BaseSettings):
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("secret_key_fallbacks", mode="before")
+    @classmethod
+    def _split_secrets(cls, value: Any) -> Any:
+        return cls._split(value)
+
+    @field_validator("secret_key_fallbacks")
+    @classmethod
+    def _are_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(key.get_secret_value()) < 32 for key in value):
+            raise ValueError("each key has at least 32 characters")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and _scheme(value) not in ("smtp", "smtps", "smtp+starttls"):
+            raise ValueError("must be an address like smtps://user:password@mail.example:465")
         return value
 
     @field_validator("comfyui_url")

@@ -75,5 +75,6 @@ def config(level: str) -> dict[str, Any]:
             )
         }
         # The entry logs every refusal itself, of a broken form too.
-        | {name: {"level": "CRITICAL"} for name in ("django.request", "python_multipart")},
+        # Failed logins are rows of the audit log; axes would name their users here too.
+        | {name: {"level": "CRITICAL"} for name in ("django.request", "python_multipart", "axes")},
     }

@@ -27,6 +27,13 @@ MSS_MAX_TOKEN_HOURS = ENV.max_token_hours
 MSS_SETUP_TOKEN = _secret(ENV.setup_token)
 MSS_OWNER_USERNAME = ENV.owner_username
 MSS_OWNER_PASSWORD = _secret(ENV.owner_password)
+MSS_SESSION_IDLE_HOURS = ENV.session_idle_hours
+MSS_GUEST_LOGIN = ENV.guest_login
+MSS_LOCKOUT_NAME_FAILURES = ENV.lockout_name_failures
+MSS_LOCKOUT_ADDRESS_FAILURES = ENV.lockout_address_failures
+MSS_LOGIN_RATE = ENV.login_rate
+MSS_API_RATE = ENV.api_rate
+MSS_AUDIT_DAYS = ENV.audit_days
 MSS_MAX_PROMPT_NODES = ENV.max_prompt_nodes
 MSS_CORS_ORIGINS = frozenset(ENV.cors_origins)
 MSS_TRUSTED_PROXIES = ENV.trusted_proxies
@@ -38,6 +45,7 @@ MSS_CROSS_PROCESS = REDIS_URL is not None
 # --- Django ----------------------------------------------------------------------------------
 DEBUG = False
 SECRET_KEY = _secret(ENV.secret_key) or secretkey.read_or_create(ENV.data_dir)
+SECRET_KEY_FALLBACKS = [key.get_secret_value() for key in ENV.secret_key_fallbacks]
 ALLOWED_HOSTS = ENV.hosts()
 ROOT_URLCONF = "mssproject.urls"
 ASGI_APPLICATION = "mssproject.asgi.application"
@@ -54,6 +62,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "rest_framework",
+    "django_otp",
+    "django_otp_webauthn",
+    "axes",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -141,6 +152,26 @@ SIMPLE_JWT = {
     "SIGNING_KEY": SECRET_KEY,
     "ACCESS_TOKEN_LIFETIME": timedelta(hours=ENV.session_hours),
 }
+
+# Wrong passwords and codes are counted by axes; what follows from them is `accounts.lockout`'s.
+AXES_LOCK_OUT_AT_FAILURE = False
+AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_COOLOFF_TIME = timedelta(hours=24)
+AXES_USERNAME_CALLABLE = "accounts.lockout.name_in"
+AXES_CLIENT_IP_CALLABLE = "accounts.lockout.address_in"
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+# Passkeys: the host name and origin are those of each request (`accounts.passkeys`).
+OTP_WEBAUTHN_HELPER_CLASS = "accounts.passkeys.Helper"
+OTP_WEBAUTHN_RP_ID_CALLABLE = "accounts.passkeys.relying_party"
+OTP_WEBAUTHN_RP_NAME = "MSS-Login"
+SILENCED_SYSTEM_CHECKS = [
+    "axes.W002",  # axes' middleware: its answers are not ours
+    "axes.W003",  # axes' backend: `accounts.lockout` asks before the password is looked at
+    "otp_webauthn.E030",  # allowed origins: see above
+    "otp_webauthn.E040",  # cookie sessions: our challenges are rows of the database
+]
 
 # --- HTTP ------------------------------------------------------------------------------------
 # The entry sets scope["scheme"] from a trusted proxy's header, and nothing else is believed.

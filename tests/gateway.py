@@ -77,6 +77,11 @@ class Gateway:
             "MSS_DATA_DIR": str(data_dir),
             "MSS_PORT": str(self.port),
             "COMFYUI_URL": comfy_url,
+            # The tests log in more often than people do; those about these limits set their own.
+            "MSS_LOGIN_RATE": "1000000",
+            "MSS_API_RATE": "1000000",
+            "MSS_LOCKOUT_NAME_FAILURES": "1000000",
+            "MSS_LOCKOUT_ADDRESS_FAILURES": "1000000",
             **env,
         }
         self._process: subprocess.Popen[bytes] | None = None
