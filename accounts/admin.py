@@ -6,6 +6,7 @@ Every change goes through `accounts.services`, so it is checked and leaves its a
 from collections.abc import Callable
 from typing import Any
 
+from axes.models import AccessAttempt
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import admin as auth_admin  # noqa: F401 - it registers Group, see below
@@ -17,7 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
 
-from accounts import errors, services
+from accounts import errors, lockout, mfa, services
 from accounts.audit import audit
 from accounts.capabilities import Capability
 from accounts.login import client_ip
@@ -95,13 +96,20 @@ class ChangeUserForm(forms.ModelForm):
 
 @admin.register(User)
 class UserAdmin(TellingAdmin):
-    list_display = ("username", "role", "is_active", "last_login", "date_joined")
+    list_display = (
+        "username",
+        "role",
+        "is_active",
+        "has_second_factor",
+        "last_login",
+        "date_joined",
+    )
     list_filter = ("role", "is_active")
     list_select_related = ("role",)
     search_fields = ("username", "email")
     readonly_fields = ("namespace", "last_login", "date_joined")
     filter_horizontal = ("groups", "user_permissions")
-    actions = ("log_out_everywhere",)
+    actions = ("log_out_everywhere", "reset_second_factor", "unlock")
     form = ChangeUserForm
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
@@ -215,6 +223,30 @@ class UserAdmin(TellingAdmin):
                 self.delete_model(request, user)
             except errors.GatewayError as error:
                 self.message_user(request, f"{user}: {error.message}", messages.ERROR)
+
+    @admin.action(description="Unlock after wrong passwords", permissions=["change"])
+    def unlock(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset.select_related("role"):
+            if services.may_manage(actor_of(request), user):
+                lockout.unlock(
+                    username=user.username, actor=actor_of(request), ip=client_ip(request)
+                )
+        self.message_user(request, "They may try again at once, from addresses not locked.")
+
+    @admin.display(description="second factor", boolean=True)
+    def has_second_factor(self, user: User) -> bool:
+        return mfa.is_enrolled(user)
+
+    @admin.action(description="Reset the second factor", permissions=["change"])
+    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """For who lost it. Their sessions and API tokens end."""
+        for user in queryset.select_related("role"):
+            try:
+                mfa.reset(user, actor=actor_of(request), ip=client_ip(request))
+            except errors.GatewayError as error:
+                self.message_user(request, f"{user}: {error.message}", messages.ERROR)
+            else:
+                self.message_user(request, f"{user} logs in without a second factor next.")
 
     @admin.action(description="Log out everywhere", permissions=["change"])
     def log_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
@@ -384,6 +416,29 @@ class IpRuleAdmin(TellingAdmin):
         ip = client_ip(request)
         services.require_way_in(ip, confirm=confirm)
         audit("ip_rules.changed", actor=actor_of(request), ip=ip, after=what)
+
+
+@admin.register(AccessAttempt)
+class FailedLoginAdmin(ReadOnlyAdmin):
+    """Wrong passwords and codes by name and address. Deleting a row forgets these failures."""
+
+    list_display = ("attempt_time", "username", "ip_address", "failures_since_start")
+    search_fields = ("username", "ip_address")
+    fields = list_display
+
+    def delete_model(self, request: HttpRequest, obj: AccessAttempt) -> None:
+        audit(
+            "unlocked",
+            actor=actor_of(request),
+            ip=client_ip(request),
+            username=obj.username,
+            address=obj.ip_address,
+        )
+        obj.delete()
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AccessAttempt]) -> None:
+        for row in queryset:
+            self.delete_model(request, row)
 
 
 @admin.register(AuditEntry)

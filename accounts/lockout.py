@@ -85,13 +85,22 @@ def succeeded(username: str) -> None:
     _of_name(username).delete()
 
 
-def unlock(*, username: str | None = None, ip: str | None = None) -> int:
-    """Forget failures of a name, or of an address; how many records that were."""
+def unlock(
+    *,
+    username: str | None = None,
+    address: str | None = None,
+    actor: User | None = None,
+    ip: str | None = None,
+) -> int:
+    """Forget failures of a name, or of an address; how many records that were. `actor` at `ip`
+    wants it (None: the console)."""
     removed = 0
     if username is not None:
         removed += _of_name(username).delete()[0]
-    if ip is not None:
-        removed += AccessAttempt.objects.filter(ip_address=ip).delete()[0]
+    if address is not None:
+        removed += AccessAttempt.objects.filter(ip_address=address).delete()[0]
+    subject = User.objects.filter(username__iexact=username or "").first()
+    audit("unlocked", actor=actor, subject=subject, ip=ip, username=username, address=address)
     return removed
 
 

@@ -1,18 +1,27 @@
-"""Check a password, start a session, set its cookie: shared by the pages and the API."""
+"""Check a password, start a session, set its cookie: shared by the pages and the API.
+
+A login is: a password, a link or a passkey → `mfa.due` → a session. Where a second factor is due
+the client gets a temp token instead (`second_step`).
+"""
 
 from threading import BoundedSemaphore
+from typing import Any
 
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.http import url_has_allowed_host_and_scheme
+from rest_framework.response import Response
 
-from accounts import errors, services
+from accounts import challenges, errors, lockout, mfa, services
 from accounts.audit import audit
 from accounts.credentials import COOKIE_NAME
-from accounts.models import Session, User
+from accounts.mfa_models import CHALLENGE_MINUTES
+from accounts.models import Challenge, Session, User
 
 HOME = "/"
+WAITING_COOKIE = "mss_mfa"
+WAITING_PATH = "/mfa"
 # Each check of a password takes some 70 MB for a moment (Argon2): so many at a time, the
 # others wait their turn, and not for ever.
 PARALLEL_CHECKS = 3
@@ -21,30 +30,62 @@ _checks = BoundedSemaphore(PARALLEL_CHECKS)
 
 
 def check_password(request: HttpRequest, username: str, password: str) -> User:
-    """The account these belong to.
+    """The account these belong to. It counts against name and address if they do not match.
 
     Raises:
         InvalidCredentials: wrong password, unknown or disabled user, all with one answer;
             Django hashes for an unknown name as well, so the time tells nothing either.
+        LockedOut: too many were wrong lately; the password is not looked at
         Throttled: too many are being checked at this moment
     """
+    ip = client_ip(request)
     if not _checks.acquire(timeout=MAX_WAIT_SECONDS):
         raise errors.Throttled(headers={"Retry-After": "5"})
     try:
-        user = authenticate(request, username=username, password=password)
+        # Here and not before the wait: what waits must not slip past the limit.
+        lockout.require_open(username, ip)
+        user = authenticate(lockout.counted_request(ip), username=username, password=password)
     finally:
         _checks.release()
     if not isinstance(user, User):
         known = User.objects.filter(username__iexact=username).first()
-        audit("login.failed", subject=known, ip=client_ip(request), username=username)
+        audit("login.failed", subject=known, ip=ip, username=username)
+        lockout.noticed(username, ip)
         raise errors.InvalidCredentials
     return user
 
 
-def log_in(request: HttpRequest, user: User) -> tuple[Session, str]:
-    """Start a session for `user` from this request's address."""
+def second_step(user: User, due: Challenge.Purpose, target: str) -> tuple[str, dict[str, Any]]:
+    """A temp token for what is due after the first factor, and the answer that carries it."""
+    token = challenges.begin(user, due, {"next": target})
+    if due is Challenge.Purpose.SETUP:
+        message = "Your account needs a second factor. Set it up to log in."
+        return token, {"message": message, "mfa_setup_required": True, "mfa_temp_token": token}
+    return token, {
+        "message": "Send the code of your second factor.",
+        "mfa_required": True,
+        "mfa_temp_token": token,
+        "methods": mfa.methods(user),
+    }
+
+
+def log_in(request: HttpRequest, user: User, *, second_factor: bool) -> tuple[Session, str]:
+    """Start a session for `user` from this request's address: every factor was right."""
+    lockout.succeeded(user.username)
     agent = request.headers.get("User-Agent", "")
-    return services.start_session(user, ip=client_ip(request), user_agent=agent)
+    return services.start_session(
+        user, ip=client_ip(request), user_agent=agent, second_factor=second_factor
+    )
+
+
+def finished(
+    request: HttpRequest, user: User, target: str, *, second_factor: bool
+) -> HttpResponseBase:
+    """The answer of a finished login to a client, with the browser's cookie."""
+    session, jwt = log_in(request, user, second_factor=second_factor)
+    response = Response({"message": "You are logged in.", "jwt_token": jwt, "redirect_url": target})
+    set_cookie(response, request, session, jwt)
+    return response
 
 
 def set_cookie(
@@ -60,6 +101,23 @@ def set_cookie(
         secure=request.is_secure(),
         samesite="Strict",
     )
+
+
+def set_waiting_cookie(response: HttpResponseBase, request: HttpRequest, token: str) -> None:
+    """The browser's temp token, from the login form to the page that asks for the code."""
+    response.set_cookie(
+        WAITING_COOKIE,
+        token,
+        max_age=CHALLENGE_MINUTES * 60,
+        path=WAITING_PATH,
+        httponly=True,
+        secure=request.is_secure(),
+        samesite="Strict",
+    )
+
+
+def clear_waiting_cookie(response: HttpResponseBase) -> None:
+    response.delete_cookie(WAITING_COOKIE, path=WAITING_PATH, samesite="Strict")
 
 
 def clear_cookie(response: HttpResponseBase) -> None:

@@ -101,6 +101,7 @@ class Challenge(models.Model):
         SETUP = "setup", "set a second factor up, then log in"
         TOKEN = "token", "create an API token"
         PASSKEY = "passkey", "log in with a passkey alone"
+        PROOF = "proof", "prove oneself again for a change"
         REGISTER = "register", "add a passkey"
 
     token_hash = models.CharField(max_length=64, unique=True, editable=False)

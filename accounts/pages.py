@@ -10,7 +10,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import errors, login, services
+from accounts import errors, login, mfa, services
 from accounts.api.base import GatewayView, validated
 from accounts.api.errors import gateway_error
 from accounts.api.serializers import LoginSerializer, RegisterSerializer
@@ -68,25 +68,32 @@ class Page(GatewayView):
 def proceed(request: Request, user: User, wanted_next: object) -> HttpResponseBase:
     """The answer to a first factor that was right (a password, a link): the second factor if
     one is due, else the finished login."""
-    return finished_login(request, user, wanted_next)
-
-
-def finished_login(request: Request, user: User, wanted_next: object) -> HttpResponseBase:
-    """The answer to a login that is complete: the JWT, and its cookie."""
-    session, jwt = login.log_in(request._request, user)
+    due = mfa.due(user)
+    if due is None:
+        return finished_login(request, user, wanted_next, second_factor=False)
     target = login.next_url(request._request, wanted_next)
-    response: HttpResponseBase
-    if wants_page(request):
-        response = HttpResponseRedirect(target)
-    else:
-        response = Response(
-            {"message": "You are logged in.", "jwt_token": jwt, "redirect_url": target}
-        )
+    token, body = login.second_step(user, due, target)
+    if not wants_page(request):
+        return Response(body)
+    response = HttpResponseRedirect("/mfa")
+    login.set_waiting_cookie(response, request._request, token)
+    return response
+
+
+def finished_login(
+    request: Request, user: User, wanted_next: object, *, second_factor: bool
+) -> HttpResponseBase:
+    """The answer to a login that is complete: the JWT, and its cookie."""
+    target = login.next_url(request._request, wanted_next)
+    if not wants_page(request):
+        return login.finished(request._request, user, target, second_factor=second_factor)
+    session, jwt = login.log_in(request._request, user, second_factor=second_factor)
+    response = HttpResponseRedirect(target)
     login.set_cookie(response, request._request, session, jwt)
     return response
 
 
-def _text(request: Request, *names: str) -> str:
+def text_field(request: Request, *names: str) -> str:
     """The first of these fields that is text, to show a form again."""
     data: Any
     try:
@@ -118,13 +125,13 @@ class LoginPage(Page):
             raise errors.PermissionDenied("Guest access is off.")
         given = validated(LoginSerializer, request.data)
         user = login.check_password(request._request, given["username"], given["password"])
-        wanted = _text(request, "next") or request.query_params.get("next")
+        wanted = text_field(request, "next") or request.query_params.get("next")
         return proceed(request, user, wanted)
 
     def page_context(self, request: Request) -> dict[str, Any]:
-        wanted = _text(request, "next")
+        wanted = text_field(request, "next")
         return {
-            "username": _text(request, "username")[:150],
+            "username": text_field(request, "username")[:150],
             "next": login.next_url(request._request, wanted),
         }
 
@@ -182,12 +189,12 @@ class RegisterPage(Page):
             password=given["password"],
             ip=login.client_ip(request._request),
         )
-        return finished_login(request, owner, None)
+        return proceed(request, owner, None)
 
     def page_context(self, request: Request) -> dict[str, Any]:
         return {
-            "setup_token": _text(request, "setup_token"),
-            "username": _text(request, "username", "new_user_username"),
+            "setup_token": text_field(request, "setup_token"),
+            "username": text_field(request, "username", "new_user_username"),
         }
 
 

@@ -41,6 +41,11 @@ def open_session(user_id: int, jti: UUID) -> Session | None:
     return next((row for row in open_sessions(user_id) if row.jti == jti), None)
 
 
+def had_second_factor(jti: str | None) -> bool:
+    """Whether the login of this session proved a second factor."""
+    return jti is not None and Session.objects.filter(jti=jti, second_factor=True).exists()
+
+
 def all_users() -> list[User]:
     """Every account, by name."""
     return list(User.objects.select_related("role"))

@@ -175,14 +175,28 @@ def set_active(user: User, active: bool, *, actor: User | None, ip: str | None =
 
 
 @transaction.atomic
-def set_password(user: User, password: str, *, actor: User | None, ip: str | None = None) -> None:
-    """Set a new password and end every session of the account."""
+def set_password(
+    user: User,
+    password: str,
+    *,
+    actor: User | None,
+    keep_tokens: bool = False,
+    ip: str | None = None,
+) -> None:
+    """Set a new password; every session of the account ends, and every API token unless they
+    are to stay."""
     _require_manage(actor, user)
     check_password_strength(password, user)
     user.set_password(password)
     user.save(update_fields=["password"])
+    removed = end_access(user, keep_tokens=keep_tokens)
+    audit("user.password", actor=actor, subject=user, ip=ip, tokens=removed)
+
+
+def end_access(user: User, *, keep_tokens: bool) -> int:
+    """End what was begun under former secrets; how many API tokens that removed."""
     end_sessions(user)
-    audit("user.password", actor=actor, subject=user, ip=ip)
+    return 0 if keep_tokens else ApiToken.objects.filter(user=user).delete()[0]
 
 
 @transaction.atomic
@@ -315,17 +329,27 @@ def require_way_in(ip: str | None, *, confirm: bool) -> None:
 
 
 @transaction.atomic
-def start_session(user: User, *, ip: str | None, user_agent: str) -> tuple[Session, str]:
+def start_session(
+    user: User, *, ip: str | None, user_agent: str, second_factor: bool = False
+) -> tuple[Session, str]:
     """A login that succeeded: the stored session and its JWT."""
     session = Session.objects.create(
         user=user,
         expires_at=timezone.now() + timedelta(hours=settings.MSS_SESSION_HOURS),
         ip=ip,
         user_agent=user_agent[:300],
+        second_factor=second_factor,
     )
     user.last_login = session.created_at
     user.save(update_fields=["last_login"])
-    audit("login", actor=user, subject=user, ip=ip, jti=session.jti.hex)
+    audit(
+        "login",
+        actor=user,
+        subject=user,
+        ip=ip,
+        jti=session.jti.hex,
+        second_factor=second_factor,
+    )
     return session, tokens.session_jwt(session)
 
 

@@ -3,7 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from accounts import pages
+from accounts import account_pages, pages
+from accounts.api.account import PasswordView
 from accounts.api.views import GenerateTokenView
 from comfyproxy.views import ComfyView
 
@@ -11,6 +12,10 @@ urlpatterns = [
     path("login", pages.LoginPage.as_view()),
     path("logout", pages.LogoutPage.as_view()),
     path("register", pages.RegisterPage.as_view()),
+    path("mfa", account_pages.MfaPage.as_view()),
+    path("mfa/passkey", account_pages.MfaPasskeyView.as_view()),
+    path("account", account_pages.AccountPage.as_view()),
+    path("account/password", PasswordView.as_view()),
     path("generate_token", GenerateTokenView.as_view()),
     path("mss-login/", include("accounts.api.urls")),
     path("admin/", admin.site.urls),

@@ -3,6 +3,7 @@
 For staff. The same services as the admin's, so the same rules of rank and the same audit.
 """
 
+from collections.abc import Container
 from typing import Any, Final
 
 from django.db import transaction
@@ -10,10 +11,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import errors, iprules, queries, services
+from accounts import errors, iprules, mfa, queries, services
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
-from accounts.api.serializers import StrictCharField, password_field
+from accounts.api.serializers import StrictBooleanField, StrictCharField, password_field
 from accounts.capabilities import Capability
 from accounts.login import client_ip
 from accounts.models import IpRule, Role, User
@@ -34,13 +35,15 @@ class IsAdministrator(HasIdentity):
 # --- users ---------------------------------------------------------------------------------
 
 
-def user_json(user: User) -> dict[str, Any]:
+def user_json(user: User, enrolled: Container[int]) -> dict[str, Any]:
+    """An account as administrators see it. `enrolled`: who has a second factor."""
     return {
         "username": user.username,
         "role": user.role_id,
         "is_active": user.is_active,
         "sfw_enforced": user.sfw_enforced,
         "mfa_required": user.mfa_required,
+        "mfa_enabled": user.pk in enrolled,
         "date_joined": user.date_joined,
         "last_login": user.last_login,
     }
@@ -50,15 +53,6 @@ class NewUserSerializer(serializers.Serializer):
     username = StrictCharField(max_length=150)
     password = password_field()
     role = StrictCharField(max_length=50, required=False, default="user")
-
-
-class StrictBooleanField(serializers.BooleanField):
-    """true or false; DRF would take "yes" and 1 as well."""
-
-    def to_internal_value(self, data: object) -> bool:
-        if not isinstance(data, bool):
-            self.fail("invalid", input=data)
-        return data
 
 
 class ChangeUserSerializer(serializers.Serializer):
@@ -75,13 +69,14 @@ class UsersView(GatewayView):
     permission_classes = (IsAdministrator,)
 
     def get(self, request: Request) -> Response:
-        return Response({"users": [user_json(user) for user in queries.all_users()]})
+        enrolled = mfa.enrolled_ids()
+        return Response({"users": [user_json(user, enrolled) for user in queries.all_users()]})
 
     def post(self, request: Request) -> Response:
         actor, _ = caller(request)
         given = validated(NewUserSerializer, request.data)
         user = services.create_user(**given, actor=actor, ip=client_ip(request))
-        return Response(user_json(user), status=201)
+        return Response(user_json(user, ()), status=201)
 
 
 class UserView(GatewayView):
@@ -94,7 +89,7 @@ class UserView(GatewayView):
         given = validated(ChangeUserSerializer, request.data)
         user = _user(username)
         services.change_user(user, given, actor=actor, ip=client_ip(request))
-        return Response(user_json(_user(username)))
+        return Response(user_json(_user(username), mfa.enrolled_ids()))
 
     def delete(self, request: Request, username: str) -> Response:
         actor, _ = caller(request)

@@ -16,6 +16,15 @@ class StrictCharField(serializers.CharField):
         return str(super().to_internal_value(data))
 
 
+class StrictBooleanField(serializers.BooleanField):
+    """true or false; DRF would take "yes" and 1 as well."""
+
+    def to_internal_value(self, data: object) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
 class HoursField(serializers.FloatField):
     """Any finite number: the view clamps it. DRF would take `true` for 1."""
 
@@ -38,13 +47,31 @@ class RegisterSerializer(LoginSerializer):
     setup_token = StrictCharField(max_length=200)
 
 
-class TokenRequestSerializer(serializers.Serializer):
+class PasskeyAnswerField(serializers.DictField):
+    """What the browser's `navigator.credentials` answered, as JSON (`toJSON()`)."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            self.fail("not_a_dict", input_type=type(data).__name__)
+        return data
+
+
+class ProofSerializer(serializers.Serializer):
+    """A second factor, and the temp token that it belongs to."""
+
+    mfa_temp_token = StrictCharField(max_length=4096, required=False)
+    code = StrictCharField(max_length=20, required=False)
+    backup_code = StrictCharField(max_length=40, required=False)
+    passkey = PasskeyAnswerField(required=False)
+
+
+class TokenRequestSerializer(ProofSerializer):
     username = StrictCharField(max_length=150, required=False)
     password = password_field(required=False)
     expire_hours = HoursField(required=False)
     # Named like an attribute of every serializer, hence the comment for the type checker.
     label = StrictCharField(  # type: ignore[assignment]
-        max_length=100, required=False, allow_blank=True, default=""
+        max_length=100, required=False, allow_blank=True
     )
     scopes = serializers.ListField(
         child=StrictCharField(max_length=64), required=False, allow_null=True, max_length=64

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.api import administration, sessions, views
+from accounts.api import administration, mfa, passkeys, sessions, views
 
 urlpatterns = [
     path("generate_token", views.GenerateTokenView.as_view()),
@@ -11,6 +11,16 @@ urlpatterns = [
     path("api/is-https", views.IsHttpsView.as_view()),
     path("me/sessions", sessions.SessionsView.as_view()),
     path("me/sessions/revoke", sessions.RevokeSessionView.as_view()),
+    path("api/mfa/setup", mfa.SetupView.as_view()),
+    path("api/mfa/verify-setup", mfa.VerifySetupView.as_view()),
+    path("api/mfa/verify", mfa.VerifyView.as_view()),
+    path("api/mfa/disable", mfa.DisableView.as_view()),
+    path("api/mfa/backup-codes", mfa.BackupCodesView.as_view()),
+    path("api/mfa/passkey-options", passkeys.PasskeyOptionsView.as_view()),
+    path("api/passkeys", passkeys.PasskeysView.as_view()),
+    path("api/passkeys/options", passkeys.NewPasskeyOptionsView.as_view()),
+    path("api/passkeys/login-options", passkeys.PasskeyLoginOptionsView.as_view()),
+    path("api/passkeys/login", passkeys.PasskeyLoginView.as_view()),
     path("api/users", administration.UsersView.as_view()),
     path("api/users/<str:username>", administration.UserView.as_view()),
     path("api/groups", administration.GroupsView.as_view()),

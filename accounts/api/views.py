@@ -4,18 +4,21 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpResponseRedirect
 from django.utils import timezone
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import errors, queries, services
+from accounts import challenges, errors, lockout, mfa, queries, services
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
+from accounts.api.mfa import known_user, prove, temp_token
 from accounts.api.serializers import TokenPrefixSerializer, TokenRequestSerializer
 from accounts.capabilities import Capability
+from accounts.challenges import Purpose
 from accounts.identity import Auth, Identity
-from accounts.login import check_password, client_ip
+from accounts.login import check_password, client_ip, second_step
 from accounts.models import ApiToken, User
 
 DEFAULT_TOKEN_HOURS = 720.0
@@ -26,17 +29,48 @@ class GenerateTokenView(GatewayView):
 
     permission_classes = (AllowAny,)
 
+    def get(self, request: Request) -> HttpResponseRedirect:
+        return HttpResponseRedirect("/account#tokens")
+
     def post(self, request: Request) -> Response:
         wanted = validated(TokenRequestSerializer, request.data)
+        if "mfa_temp_token" in wanted:
+            row = temp_token(wanted, Purpose.TOKEN)
+            user = known_user(row)
+            prove(request, user, wanted, row)
+            challenges.finish(row)
+            return self._create(request, user, {**row.data, **_of_token(wanted)})
         user, held = self._who(request, wanted)
-        if Capability.HAVE_API_TOKENS not in held:
-            raise errors.PermissionDenied(permission=str(Capability.HAVE_API_TOKENS))
-        hours = _granted_hours(wanted.get("expire_hours", DEFAULT_TOKEN_HOURS), held)
-        scopes = _granted_scopes(wanted.get("scopes"), held)
+        _check(wanted, held)
+        match mfa.due(user):
+            case None:
+                return self._create(request, user, _of_token(wanted), held)
+            case Purpose.SETUP as due:
+                return Response(second_step(user, due, "/account#tokens")[1])
+            case _:
+                token = challenges.begin(user, Purpose.TOKEN, _of_token(wanted))
+                return Response(
+                    {
+                        "message": "Send the code of your second factor.",
+                        "mfa_required": True,
+                        "mfa_temp_token": token,
+                        "methods": mfa.methods(user),
+                    }
+                )
+
+    def _create(
+        self,
+        request: Request,
+        user: User,
+        wanted: dict[str, Any],
+        held: frozenset[Capability] | None = None,
+    ) -> Response:
+        hours, scopes = _check(wanted, services.capabilities_of(user) if held is None else held)
+        lockout.succeeded(user.username)
         expires_at = None if hours is None else timezone.now() + timedelta(hours=hours)
         row, token = services.create_api_token(
             user,
-            label=wanted["label"],
+            label=wanted.get("label", ""),
             scopes=scopes,
             expires_at=expires_at,
             actor=user,
@@ -67,6 +101,25 @@ class GenerateTokenView(GatewayView):
         if wanted["require_password_reauth"]:
             raise errors.AuthRequired("Send user name and password.")
         return user, identity.capabilities
+
+
+def _of_token(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What the request says of the token to be, without what proves who asks."""
+    return {name: wanted[name] for name in ("label", "scopes", "expire_hours") if name in wanted}
+
+
+def _check(
+    wanted: dict[str, Any], held: frozenset[Capability]
+) -> tuple[float | None, list[str] | None]:
+    """Hours and scopes that the token will have, for somebody who holds `held`.
+
+    Raises:
+        PermissionDenied, BadRequest INVALID_SCOPE
+    """
+    if Capability.HAVE_API_TOKENS not in held:
+        raise errors.PermissionDenied(permission=str(Capability.HAVE_API_TOKENS))
+    hours = _granted_hours(wanted.get("expire_hours", DEFAULT_TOKEN_HOURS), held)
+    return hours, _granted_scopes(wanted.get("scopes"), held)
 
 
 def _granted_hours(hours: float, held: frozenset[Capability]) -> float | None:
@@ -147,7 +200,7 @@ class MeView(GatewayView):
                 "role": identity.role,
                 "groups": queries.team_names(user.pk),
                 "is_admin": user.is_superuser,
-                "mfa_enabled": False,
+                "mfa_enabled": mfa.is_enrolled(user),
                 "sfw_enforced": identity.sfw_enforced,
                 "permissions": {str(cap): identity.can(cap) for cap in Capability},
                 "auth": str(identity.auth),

@@ -71,7 +71,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('token_hash', models.CharField(editable=False, max_length=64, unique=True)),
-                ('purpose', models.CharField(choices=[('login', 'log in'), ('setup', 'set a second factor up, then log in'), ('token', 'create an API token'), ('passkey', 'log in with a passkey alone'), ('register', 'add a passkey')], max_length=8)),
+                ('purpose', models.CharField(choices=[('login', 'log in'), ('setup', 'set a second factor up, then log in'), ('token', 'create an API token'), ('passkey', 'log in with a passkey alone'), ('proof', 'prove oneself again for a change'), ('register', 'add a passkey')], max_length=8)),
                 ('data', models.JSONField(default=dict)),
                 ('attempts', models.PositiveSmallIntegerField(default=0)),
                 ('expires_at', models.DateTimeField(db_index=True, default=accounts.mfa_models.default_expiry)),

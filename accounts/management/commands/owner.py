@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts import queries, services
+from accounts import mfa, queries, services
 from accounts.capabilities import OWNER_SLUG
 from accounts.errors import GatewayError
 from accounts.models import IpRule, User
@@ -24,6 +24,8 @@ class Command(BaseCommand):
         create = actions.add_parser("create", help="while there is no owner")
         create.add_argument("username")
         actions.add_parser("reset-password", help="of the owner; ends their sessions")
+        reset = actions.add_parser("reset-mfa", help="of the owner, who lost it; ends sessions")
+        reset.add_argument("--keep-tokens", action="store_true", help="API tokens go on working")
         actions.add_parser("clear-ip-rules", help="let every address in again")
         transfer = actions.add_parser("transfer", help="to another account")
         transfer.add_argument("username", help="who becomes the owner")
@@ -40,6 +42,10 @@ class Command(BaseCommand):
                     owner = _owner()
                     services.set_password(owner, _password(), actor=None)
                     self.stdout.write(f"The password of {owner} is set; all sessions ended.")
+                case "reset-mfa":
+                    owner = _owner()
+                    mfa.reset(owner, actor=None, keep_tokens=options["keep_tokens"])
+                    self.stdout.write(f"{owner} has no second factor any more; sessions ended.")
                 case "clear-ip-rules":
                     nothing: dict[str, list[IpRule]] = {kind: [] for kind in IpRule.Kind.values}
                     services.replace_ip_rules(nothing, confirm=True, actor=None)

@@ -1,0 +1,132 @@
+"""/mfa, where a login asks for the second factor, and /account, where a person manages theirs."""
+
+from typing import Any
+
+from django.http import HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import challenges, errors, login, mfa, services
+from accounts.api.base import GatewayView, validated
+from accounts.api.mfa import known_user, prove
+from accounts.api.passkeys import passkey_options
+from accounts.api.serializers import ProofSerializer
+from accounts.capabilities import DESCRIPTIONS, Capability
+from accounts.challenges import Purpose
+from accounts.credentials import check_login_origin
+from accounts.middleware import raw_headers, request_scheme
+from accounts.models import Challenge, User
+from accounts.pages import Page, finished_login, text_field
+
+
+class MfaPage(Page):
+    """GET: asks for the second factor of a login that waits, or has one set up. POST: a form
+    of that page. Without a login that waits: back to /login."""
+
+    template = "accounts/mfa.html"
+
+    def get(self, request: Request) -> HttpResponseBase:
+        row = self._waiting(request)
+        if row is None:
+            return HttpResponseRedirect("/login")
+        return self.page(request, **self._context(row))
+
+    def post(self, request: Request) -> HttpResponseBase:
+        check_login_origin(raw_headers(request._request), scheme=request_scheme(request._request))
+        row = self._waiting(request)
+        if row is None:
+            return HttpResponseRedirect("/login")
+        user = known_user(row)
+        if text_field(request, "begin"):
+            if row.purpose != Purpose.SETUP:
+                raise errors.PermissionDenied("Your second factor is set up already.")
+            context = self._context(row)
+            return self.page(request, **{**context, "setup": mfa.begin_setup(user)})
+        self._prove(request, user, row)
+        challenges.finish(row)
+        if row.purpose == Purpose.SETUP:
+            mfa.confirm_setup(user, keep_session=None, ip=login.client_ip(request._request))
+        response = finished_login(request, user, row.data["next"], second_factor=True)
+        login.clear_waiting_cookie(response)
+        return response
+
+    def _prove(self, request: Request, user: User, row: Challenge) -> None:
+        code = text_field(request, "code")[:40]
+        if row.purpose == Purpose.SETUP:
+            if mfa.begun_setup(user) is None:
+                raise errors.BadRequest("Begin the setup first.", code="NO_SETUP")
+            prove(request, user, {"code": code}, row, setup=True)
+        elif mfa.looks_like_app_code(code):
+            prove(request, user, {"code": code}, row)
+        else:
+            prove(request, user, {"backup_code": code}, row)
+
+    def _waiting(self, request: Request) -> Challenge | None:
+        token = request._request.COOKIES.get(login.WAITING_COOKIE, "")
+        try:
+            return challenges.find(token, Purpose.LOGIN, Purpose.SETUP)
+        except errors.Unauthenticated:
+            return None
+
+    def page_context(self, request: Request) -> dict[str, Any]:
+        row = self._waiting(request)
+        return {"void": True} if row is None else self._context(row)
+
+    def _context(self, row: Challenge) -> dict[str, Any]:
+        user = known_user(row)
+        setting_up = row.purpose == Purpose.SETUP
+        return {
+            "username": user.username,
+            "setting_up": setting_up,
+            "setup": mfa.begun_setup(user) if setting_up else None,
+            "methods": mfa.methods(user),
+            "next": row.data["next"],
+        }
+
+
+class MfaPasskeyView(GatewayView):
+    """POST /mfa/passkey, for that page's script: options, then the passkey's answer, which
+    finishes the login."""
+
+    authentication_classes: Any = ()
+    permission_classes = (AllowAny,)
+
+    def post(self, request: Request) -> Any:
+        check_login_origin(raw_headers(request._request), scheme=request_scheme(request._request))
+        given = validated(ProofSerializer, request.data)
+        row = challenges.find(request._request.COOKIES.get(login.WAITING_COOKIE, ""), Purpose.LOGIN)
+        user = known_user(row)
+        if "passkey" not in given:
+            return Response({"options": passkey_options(request, row)})
+        prove(request, user, {"passkey": given["passkey"]}, row)
+        challenges.finish(row)
+        response = login.finished(request._request, user, row.data["next"], second_factor=True)
+        login.clear_waiting_cookie(response)
+        return response
+
+
+class AccountPage(Page):
+    """GET: who one is, and everything of one's account. Its forms talk to the API."""
+
+    template = "accounts/account.html"
+
+    def get(self, request: Request) -> HttpResponse:
+        user = request._request.user
+        if not isinstance(user, User):
+            return HttpResponseRedirect("/login?next=/account")
+        held = services.capabilities_of(user)
+        return self.page(
+            request,
+            user=user,
+            teams=list(user.groups.filter(role=None).values_list("name", flat=True)),
+            mfa_enabled=mfa.is_enrolled(user),
+            has_app=mfa.has_app(user),
+            mfa_required=mfa.is_required(user),
+            methods=mfa.methods(user),
+            backup_codes_left=mfa.backup_codes_left(user),
+            may_have_tokens=Capability.HAVE_API_TOKENS in held,
+            may_have_endless=Capability.HAVE_NON_EXPIRING_JWT in held,
+            scopes=[(str(cap), text) for cap, text in DESCRIPTIONS.items() if cap in held],
+        )
