@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import dj_database_url
+from csp.constants import NONE, SELF
 
 from mssproject import env as environment
 from mssproject import secretkey
@@ -65,9 +66,12 @@ INSTALLED_APPS = [
     "django_otp",
     "django_otp_webauthn",
     "axes",
+    "csp",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "mssproject.permissionspolicy.permissions_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -180,6 +184,22 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = MSS_FORCE_HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if MSS_FORCE_HTTPS else 0
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Of our pages, the admin and the API. ComfyUI's pages do not pass Django's middleware: their
+# frontend and its extensions would not work under this.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.IdentityAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.api.authentication.HasIdentity"],

@@ -16,6 +16,8 @@ for _name in list(os.environ):
 os.environ["MSS_DATA_DIR"] = _data.name
 
 import pytest
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Page
 
 from tests.cast import (
     ADMIN,
@@ -30,6 +32,7 @@ from tests.cast import (
     POWER,
     Person,
 )
+from tests.chromium import chromium
 from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
@@ -125,3 +128,18 @@ def forwarded(comfy: FakeComfyThread) -> FakeComfyThread:
     """The simulated ComfyUI, its record of requests empty: what did the gateway send on?"""
     comfy.clear_requests()
     return comfy
+
+
+@pytest.fixture(scope="module")
+def chromium_browser() -> Iterator[Chromium]:
+    """A Chromium for this module's tests (see `tests.chromium`)."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def chromium_page(chromium_browser: Chromium) -> Iterator[Page]:
+    """An empty page of a browser that has no cookies and no storage."""
+    context = chromium_browser.new_context()
+    yield context.new_page()
+    context.close()

@@ -19,7 +19,8 @@ async def forward(call: Call) -> Reply:
         headers=to_upstream(call.headers, body=call.has_body),
         body=call.chunks() if call.has_body else None,
     )
-    return Reply(answer.status, _own_locations(to_client(answer.headers)), stream=answer)
+    headers = _own_frames(_own_locations(to_client(answer.headers)))
+    return Reply(answer.status, headers, stream=answer)
 
 
 async def static(call: Call) -> Reply:
@@ -32,6 +33,15 @@ def _own_locations(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
     return [
         (name, _own_location(value) if name == b"location" else value) for name, value in headers
     ]
+
+
+def _own_frames(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """A page may be shown in a frame of this origin only (ComfyUI's extensions use some), lest
+    another site has people click on what they do not see."""
+    html = any(name == b"content-type" and b"html" in value.lower() for name, value in headers)
+    if not html or any(name == b"x-frame-options" for name, _ in headers):
+        return headers
+    return [*headers, (b"x-frame-options", b"SAMEORIGIN")]
 
 
 def _own_location(value: bytes) -> bytes:
