@@ -16,9 +16,9 @@ from accounts.api.serializers import ProofSerializer
 from accounts.capabilities import DESCRIPTIONS, Capability
 from accounts.challenges import Purpose
 from accounts.credentials import check_login_origin
-from accounts.middleware import raw_headers, request_scheme
+from accounts.middleware import cookie_identity, raw_headers, request_scheme
 from accounts.models import Challenge, User
-from accounts.pages import Page, finished_login, text_field
+from accounts.pages import Page, finished_login, sent_credential, text_field
 
 
 class MfaPage(Page):
@@ -113,9 +113,10 @@ class AccountPage(Page):
     template = "accounts/account.html"
 
     def get(self, request: Request) -> HttpResponse:
-        user = request._request.user
-        if not isinstance(user, User):
+        identity = cookie_identity(sent_credential(request))
+        if identity is None:
             return HttpResponseRedirect("/login?next=/account")
+        user = User.objects.select_related("role").get(pk=identity.user_id)
         held = services.capabilities_of(user)
         return self.page(
             request,

@@ -110,7 +110,7 @@ class LoginPage(Page):
     template = "accounts/login.html"
 
     def get(self, request: Request) -> HttpResponse:
-        identity = cookie_identity(_cookie(request))
+        identity = cookie_identity(sent_credential(request))
         return self.page(
             request,
             next=login.next_url(request._request, request.query_params.get("next")),
@@ -198,7 +198,7 @@ class RegisterPage(Page):
         }
 
 
-def _cookie(request: Request) -> Credential | None:
+def sent_credential(request: Request) -> Credential | None:
     try:
         return find_credential(raw_headers(request._request))
     except errors.TokenInvalid:
@@ -206,7 +206,7 @@ def _cookie(request: Request) -> Credential | None:
 
 
 def _any_identity(request: Request) -> Identity | None:
-    credential = _cookie(request)
+    credential = sent_credential(request)
     if credential is None:
         return None
     if credential.place is Place.COOKIE:

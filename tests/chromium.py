@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 PATHS = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
 # Nothing but the pages under test: no sandbox (the tests may run as root), no calls home.
@@ -18,6 +18,9 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+# Two cores, a server that hashes passwords, and a browser: five seconds can be too short.
+expect.set_options(timeout=20_000)
 
 
 def require_chromium() -> str:
