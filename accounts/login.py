@@ -17,7 +17,10 @@ HOME = "/"
 # others wait their turn, and not for ever.
 PARALLEL_CHECKS = 3
 MAX_WAIT_SECONDS = 10.0
+# Each that waits holds a thread.
+MAX_WAITING = 30
 _checks = BoundedSemaphore(PARALLEL_CHECKS)
+_waiting = BoundedSemaphore(MAX_WAITING)
 
 
 def check_password(request: HttpRequest, username: str, password: str) -> User:
@@ -28,8 +31,7 @@ def check_password(request: HttpRequest, username: str, password: str) -> User:
             Django hashes for an unknown name as well, so the time tells nothing either.
         Throttled: too many are being checked at this moment
     """
-    if not _checks.acquire(timeout=MAX_WAIT_SECONDS):
-        raise errors.Throttled(headers={"Retry-After": "5"})
+    _take_turn()
     try:
         user = authenticate(request, username=username, password=password)
     finally:
@@ -39,6 +41,21 @@ def check_password(request: HttpRequest, username: str, password: str) -> User:
         audit("login.failed", subject=known, ip=client_ip(request), username=username)
         raise errors.InvalidCredentials
     return user
+
+
+def _take_turn() -> None:
+    """Wait until a password may be checked. Whoever called gives `_checks` back.
+
+    Raises:
+        Throttled: at once if too many wait already, or if it takes too long
+    """
+    if not _waiting.acquire(blocking=False):
+        raise errors.Throttled(headers={"Retry-After": "5"})
+    try:
+        if not _checks.acquire(timeout=MAX_WAIT_SECONDS):
+            raise errors.Throttled(headers={"Retry-After": "5"})
+    finally:
+        _waiting.release()
 
 
 def log_in(request: HttpRequest, user: User) -> tuple[Session, str]:

@@ -13,6 +13,7 @@ from accounts import errors, queries, services
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.serializers import TokenPrefixSerializer, TokenRequestSerializer
+from accounts.api.throttles import ApiThrottle, PasswordThrottle
 from accounts.capabilities import Capability
 from accounts.identity import Auth, Identity
 from accounts.login import check_password, client_ip
@@ -25,6 +26,7 @@ class GenerateTokenView(GatewayView):
     """POST: exchange a password or a session for an API token, shown this once."""
 
     permission_classes = (AllowAny,)
+    throttle_classes = (ApiThrottle, PasswordThrottle)
 
     def post(self, request: Request) -> Response:
         wanted = validated(TokenRequestSerializer, request.data)
