@@ -95,6 +95,11 @@ def unlock(*, username: str | None = None, ip: str | None = None) -> int:
     return removed
 
 
+def unlock_all() -> int:
+    """Forget all failures; how many records that were."""
+    return int(AccessAttempt.objects.all().delete()[0])
+
+
 def forget_old() -> int:
     """Remove failures that count no more; how many records that were."""
     limit = timezone.now() - MEMORY

@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from accounts import errors, iprules, tokens
+from accounts import errors, iprules, lockout, tokens
 from accounts.audit import audit, differences
 from accounts.authentication import forget_user
 from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
@@ -326,6 +326,34 @@ def require_way_in(ip: str | None, *, confirm: bool) -> None:
             "This would shut out the address you come from. Confirm it if you mean it.",
             code="WOULD_LOCK_OUT",
         )
+
+
+# --- lockout -------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def unlock(
+    *,
+    username: str | None = None,
+    address: str | None = None,
+    actor: User | None,
+    ip: str | None = None,
+) -> int:
+    """Forget the wrong passwords and codes counted for a name, for an address, or for both;
+    how many records that were."""
+    removed = lockout.unlock(username=username, ip=address)
+    known = User.objects.filter(username__iexact=username).first() if username else None
+    named = {"username": username, "address": address}
+    audit("unlocked", actor=actor, subject=known, ip=ip, **{k: v for k, v in named.items() if v})
+    return removed
+
+
+@transaction.atomic
+def unlock_all(*, actor: User | None, ip: str | None = None) -> int:
+    """As `unlock`, of every name and address."""
+    removed = lockout.unlock_all()
+    audit("unlocked", actor=actor, ip=ip, everybody=True)
+    return removed
 
 
 # --- sessions ------------------------------------------------------------------------------
