@@ -13,6 +13,7 @@ from accounts.api.base import GatewayView, validated
 from accounts.api.mfa import known_user, prove
 from accounts.api.passkeys import passkey_options
 from accounts.api.serializers import ProofSerializer
+from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.capabilities import DESCRIPTIONS, Capability
 from accounts.challenges import Purpose
 from accounts.credentials import check_login_origin
@@ -25,6 +26,7 @@ class MfaPage(Page):
     """GET: asks for the second factor of a login that waits, or has one set up. POST: a form
     of that page. Without a login that waits: back to /login."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     template = "accounts/mfa.html"
 
     def get(self, request: Request) -> HttpResponseBase:
@@ -90,6 +92,7 @@ class MfaPasskeyView(GatewayView):
     """POST /mfa/passkey, for that page's script: options, then the passkey's answer, which
     finishes the login."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     authentication_classes: Any = ()
     permission_classes = (AllowAny,)
 

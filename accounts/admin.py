@@ -1,9 +1,8 @@
 """The admin pages of accounts: users, roles, sessions, API tokens, the audit trail.
 
-Every change goes through `accounts.services`, so it is checked and leaves its audit row.
+Every change leaves its audit row: of `accounts.services`, or of `TellingAdmin`.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from axes.models import AccessAttempt
@@ -13,12 +12,16 @@ from django.contrib.auth import admin as auth_admin  # noqa: F401 - it registers
 from django.contrib.auth.forms import ReadOnlyPasswordHashField, SetPasswordForm
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 
-from accounts import errors, lockout, mfa, services
+from accounts import errors, mfa, services
+from accounts.adminbase import ReadOnlyAdmin, TellingAdmin, actor_of
 from accounts.audit import audit
 from accounts.capabilities import Capability
 from accounts.login import client_ip
@@ -26,33 +29,6 @@ from accounts.models import ApiToken, AuditEntry, IpRule, Role, Session, User
 
 # Django's page for groups would show roles as well; TeamAdmin replaces it.
 admin.site.unregister(Group)
-
-
-def actor_of(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
-
-
-class TellingAdmin(admin.ModelAdmin):
-    """What a service refuses is told to the person, not shown as a server error.
-
-    Django has a transaction around each of these views, so the refusal undoes the change.
-    """
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return self._told(request, super().changeform_view, *args, **kwargs)
-
-    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return self._told(request, super().delete_view, *args, **kwargs)
-
-    def _told(
-        self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        try:
-            return view(request, *args, **kwargs)
-        except errors.GatewayError as error:
-            self.message_user(request, error.message, messages.ERROR)
-            return redirect(request.path)
 
 
 class AddUserForm(forms.ModelForm):
@@ -111,6 +87,8 @@ class UserAdmin(TellingAdmin):
     filter_horizontal = ("groups", "user_permissions")
     actions = ("log_out_everywhere", "reset_second_factor", "unlock")
     form = ChangeUserForm
+    told_by_service = frozenset({"role", "is_active"})
+    adds_by_service = True
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         # `?password__startswith=` would tell a hash letter by letter.
@@ -228,7 +206,7 @@ class UserAdmin(TellingAdmin):
     def unlock(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in queryset.select_related("role"):
             if services.may_manage(actor_of(request), user):
-                lockout.unlock(
+                services.unlock(
                     username=user.username, actor=actor_of(request), ip=client_ip(request)
                 )
         self.message_user(request, "They may try again at once, from addresses not locked.")
@@ -274,7 +252,8 @@ class PermissionsField(forms.ModelMultipleChoiceField):
 
 
 @admin.register(Role)
-class RoleAdmin(admin.ModelAdmin):
+class RoleAdmin(TellingAdmin):
+    events = ("role.created", "role.changed", "role.deleted")
     list_display = ("title", "slug", "rank", "is_staff", "mfa_required", "sfw_enforced")
     filter_horizontal = ("permissions",)
     fields = (
@@ -312,17 +291,13 @@ class RoleAdmin(admin.ModelAdmin):
         if obj.rank > actor_of(request).role.rank:
             raise PermissionDenied
         super().save_model(request, obj, form, change)
-        audit(
-            "role.changed" if change else "role.created",
-            actor=actor_of(request),
-            ip=client_ip(request),
-            role=obj.slug,
-            fields=form.changed_data,
-        )
+
+    def tell(self, request: HttpRequest, event: str, obj: Any, **details: Any) -> None:
+        super().tell(request, event, obj, role=obj.slug, **details)
 
 
 @admin.register(Group)
-class TeamAdmin(admin.ModelAdmin):
+class TeamAdmin(TellingAdmin):
     """Plain groups. They carry model grants; capabilities are the roles' business."""
 
     fields = ("name",)
@@ -330,16 +305,6 @@ class TeamAdmin(admin.ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         return super().get_queryset(request).filter(role=None)
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows that are looked at, not edited."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class BelongsToUserAdmin(ReadOnlyAdmin):
@@ -400,22 +365,17 @@ class IpRuleAdmin(TellingAdmin):
     list_display = ("network", "kind", "expires_at", "note")
     list_filter = ("kind",)
     form = IpRuleForm
+    events = ("ip_rules.changed",) * 3
     # Deleted one by one: each is checked for shutting out who deletes it.
     actions = None
 
     def save_model(self, request: HttpRequest, obj: IpRule, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        self._finished(request, f"now: {obj}", confirm=form.cleaned_data["confirm"])
+        services.require_way_in(client_ip(request), confirm=form.cleaned_data["confirm"])
 
     def delete_model(self, request: HttpRequest, obj: IpRule) -> None:
-        gone = str(obj)
         super().delete_model(request, obj)
-        self._finished(request, f"no longer: {gone}", confirm=False)
-
-    def _finished(self, request: HttpRequest, what: str, *, confirm: bool) -> None:
-        ip = client_ip(request)
-        services.require_way_in(ip, confirm=confirm)
-        audit("ip_rules.changed", actor=actor_of(request), ip=ip, after=what)
+        services.require_way_in(client_ip(request), confirm=False)
 
 
 @admin.register(AccessAttempt)
@@ -443,10 +403,44 @@ class FailedLoginAdmin(ReadOnlyAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("at", "event", "actor_name", "subject_name", "ip", "details")
+    list_display = ("at", "event", "actor_name", "subject_name", "ip", "what")
     list_filter = ("event",)
-    search_fields = ("actor_name", "subject_name", "event", "ip")
+    # `in_details`: also a name that was tried and belongs to nobody.
+    search_fields = ("actor_name", "subject_name", "event", "ip", "in_details")
     date_hierarchy = "at"
+    fields = ("at", "event", "actor_name", "actor", "subject_name", "subject", "ip", "what")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        return super().get_queryset(request).annotate(in_details=Cast("details", TextField()))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    @admin.display(description="details")
+    def what(self, obj: AuditEntry) -> str:
+        return format_html_join(mark_safe("<br>"), "{}", ((line,) for line in lines_of(obj)))
+
+
+def lines_of(entry: AuditEntry) -> list[str]:
+    """An audit entry's details as a person reads them."""
+    details = dict(entry.details)
+    changes = dict(details.pop("changes", {}))
+    if "before" in details and "after" in details:
+        changes[""] = {name: details.pop(name) for name in ("before", "after")}
+    lines = [f"{name.replace('_', ' ')}: {_text(value)}" for name, value in details.items()]
+    for name, change in changes.items():
+        label = f"{name.replace('_', ' ')}: " if name else ""
+        lines.append(f"{label}{_text(change.get('before'))} → {_text(change.get('after'))}")
+    return lines
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None | "" | []:
+            return "(none)"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(str, value))
+        case _:
+            return str(value)

@@ -85,23 +85,19 @@ def succeeded(username: str) -> None:
     _of_name(username).delete()
 
 
-def unlock(
-    *,
-    username: str | None = None,
-    address: str | None = None,
-    actor: User | None = None,
-    ip: str | None = None,
-) -> int:
-    """Forget failures of a name, or of an address; how many records that were. `actor` at `ip`
-    wants it (None: the console)."""
+def unlock(*, username: str | None = None, ip: str | None = None) -> int:
+    """Forget failures of a name, or of an address; how many records that were."""
     removed = 0
     if username is not None:
         removed += _of_name(username).delete()[0]
-    if address is not None:
-        removed += AccessAttempt.objects.filter(ip_address=address).delete()[0]
-    subject = User.objects.filter(username__iexact=username or "").first()
-    audit("unlocked", actor=actor, subject=subject, ip=ip, username=username, address=address)
+    if ip is not None:
+        removed += AccessAttempt.objects.filter(ip_address=ip).delete()[0]
     return removed
+
+
+def unlock_all() -> int:
+    """Forget all failures; how many records that were."""
+    return int(AccessAttempt.objects.all().delete()[0])
 
 
 def forget_old() -> int:

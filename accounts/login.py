@@ -26,7 +26,10 @@ WAITING_PATH = "/mfa"
 # others wait their turn, and not for ever.
 PARALLEL_CHECKS = 3
 MAX_WAIT_SECONDS = 10.0
+# Each that waits holds a thread.
+MAX_WAITING = 30
 _checks = BoundedSemaphore(PARALLEL_CHECKS)
+_waiting = BoundedSemaphore(MAX_WAITING)
 
 
 def check_password(request: HttpRequest, username: str, password: str) -> User:
@@ -39,8 +42,7 @@ def check_password(request: HttpRequest, username: str, password: str) -> User:
         Throttled: too many are being checked at this moment
     """
     ip = client_ip(request)
-    if not _checks.acquire(timeout=MAX_WAIT_SECONDS):
-        raise errors.Throttled(headers={"Retry-After": "5"})
+    _take_turn()
     try:
         # Here and not before the wait: what waits must not slip past the limit.
         lockout.require_open(username, ip)
@@ -53,6 +55,21 @@ def check_password(request: HttpRequest, username: str, password: str) -> User:
         lockout.noticed(username, ip)
         raise errors.InvalidCredentials
     return user
+
+
+def _take_turn() -> None:
+    """Wait until a password may be checked. Whoever called gives `_checks` back.
+
+    Raises:
+        Throttled: at once if too many wait already, or if it takes too long
+    """
+    if not _waiting.acquire(blocking=False):
+        raise errors.Throttled(headers={"Retry-After": "5"})
+    try:
+        if not _checks.acquire(timeout=MAX_WAIT_SECONDS):
+            raise errors.Throttled(headers={"Retry-After": "5"})
+    finally:
+        _waiting.release()
 
 
 def second_step(user: User, due: Challenge.Purpose, target: str) -> tuple[str, dict[str, Any]]:

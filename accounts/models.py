@@ -311,6 +311,24 @@ class IpRule(models.Model):
             raise ValidationError({"network": "Give an address or a network."}) from None
 
 
+class AppendOnlyError(Exception):
+    """Rows of the audit log are neither changed nor removed."""
+
+
+class AppendOnlyQuerySet(models.QuerySet["AuditEntry"]):
+    """Reads and adds. Only Django itself, which empties the keys of a deleted account, and
+    `accounts.audit.forget_old` go past it, by the model's base manager."""
+
+    def update(self, **kwargs: Any) -> int:
+        raise AppendOnlyError
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise AppendOnlyError
+
+    def bulk_create(self, *args: Any, **kwargs: Any) -> Any:
+        raise AppendOnlyError  # it can overwrite
+
+
 class AuditEntry(models.Model):
     """What happened to whom, by whom, from where. Rows are only ever added."""
 
@@ -328,6 +346,8 @@ class AuditEntry(models.Model):
     details = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
     ip = models.GenericIPAddressField(null=True)
 
+    objects = AppendOnlyQuerySet.as_manager()
+
     class Meta:
         ordering = ("-at", "-id")
         verbose_name = "audit entry"
@@ -335,3 +355,12 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.event}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AppendOnlyError
+        # With a key of its own it would otherwise take the place of the row that has it.
+        super().save(*args, **kwargs | {"force_insert": True})
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise AppendOnlyError

@@ -14,6 +14,7 @@ from accounts import errors, login, mfa, services
 from accounts.api.base import GatewayView, validated
 from accounts.api.errors import gateway_error
 from accounts.api.serializers import LoginSerializer, RegisterSerializer
+from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.authentication import identify_sync
 from accounts.credentials import (
     Credential,
@@ -108,6 +109,7 @@ class LoginPage(Page):
     """GET /login: the form. POST /login: user name and password for a session."""
 
     template = "accounts/login.html"
+    throttle_classes = (ApiThrottle, LoginThrottle)
 
     def get(self, request: Request) -> HttpResponse:
         identity = cookie_identity(sent_credential(request))
@@ -163,6 +165,7 @@ class RegisterPage(Page):
     """/register: makes the owner, with the token that the server printed; 404 afterwards."""
 
     template = "accounts/register.html"
+    throttle_classes = (ApiThrottle, LoginThrottle)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -16,11 +16,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from accounts import errors, iprules, tokens
-from accounts.audit import audit
+from accounts import errors, iprules, lockout, tokens
+from accounts.audit import audit, differences
 from accounts.authentication import forget_user
 from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
-from accounts.models import ApiToken, IpRule, Role, Session, SetupToken, User
+from accounts.models import ApiToken, Challenge, IpRule, Role, Session, SetupToken, User
 
 # Django hashes any length; a megabyte of password is an attack, not a password.
 MAX_PASSWORD_CHARS: Final = 1024
@@ -248,10 +248,12 @@ def change_user(
         name: changes[name] for name in ("sfw_enforced", "mfa_required") if name in changes
     }
     if overrides:
+        switched = differences({name: getattr(user, name) for name in overrides}, overrides)
         for name, value in overrides.items():
             setattr(user, name, value)
         user.save(update_fields=list(overrides))
-        audit("user.overrides", actor=actor, subject=user, ip=ip, after=overrides)
+        if switched:
+            audit("user.overrides", actor=actor, subject=user, ip=ip, changes=switched)
 
 
 def may_shape(actor: User, role: Role) -> bool:
@@ -272,6 +274,9 @@ def change_role(
     if not may_shape(actor, role):
         raise errors.PermissionDenied("You may not change this role.")
     settings_of_it = {name: value for name, value in changes.items() if name not in _CAPABILITIES}
+    held = capabilities_of_role(role)
+    before = {name: getattr(role, name) for name in settings_of_it}
+    before |= {str(capability): capability in held for capability in Capability}
     for name, value in settings_of_it.items():
         setattr(role, name, value)
     role.save()
@@ -284,7 +289,9 @@ def change_role(
     }
     role.permissions.add(*(rows[name] for name, on in switched.items() if on))
     role.permissions.remove(*(rows[name] for name, on in switched.items() if not on))
-    audit("role.changed", actor=actor, ip=ip, role=role.slug, after=dict(changes))
+    changed = differences(before, changes)
+    if changed:
+        audit("role.changed", actor=actor, ip=ip, role=role.slug, changes=changed)
 
 
 # --- addresses -----------------------------------------------------------------------------
@@ -304,14 +311,24 @@ def replace_ip_rules(
         Conflict WOULD_LOCK_OUT: `ip`, from where this is asked, could not come in any more,
             and that was not confirmed
     """
+    before: dict[str, list[str]] = {}
+    after: dict[str, list[str]] = {}
     for kind, rows in lists.items():
+        before[kind] = _networks(kind)
         for former in IpRule.objects.filter(kind=kind):
             former.delete()
         for row in rows:
             row.save()
+        after[kind] = _networks(kind)
     require_way_in(ip, confirm=confirm)
-    after = {kind: [row.network for row in rows] for kind, rows in lists.items()}
-    audit("ip_rules.changed", actor=actor, ip=ip, after=after)
+    audit("ip_rules.changed", actor=actor, ip=ip, changes=differences(before, after))
+
+
+def _networks(kind: str) -> list[str]:
+    return [
+        f"{row.network} until {row.expires_at:%Y-%m-%d %H:%M}" if row.expires_at else row.network
+        for row in IpRule.objects.filter(kind=kind)
+    ]
 
 
 def require_way_in(ip: str | None, *, confirm: bool) -> None:
@@ -323,6 +340,34 @@ def require_way_in(ip: str | None, *, confirm: bool) -> None:
             "This would shut out the address you come from. Confirm it if you mean it.",
             code="WOULD_LOCK_OUT",
         )
+
+
+# --- lockout -------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def unlock(
+    *,
+    username: str | None = None,
+    address: str | None = None,
+    actor: User | None,
+    ip: str | None = None,
+) -> int:
+    """Forget the wrong passwords and codes counted for a name, for an address, or for both;
+    how many records that were."""
+    removed = lockout.unlock(username=username, ip=address)
+    known = User.objects.filter(username__iexact=username).first() if username else None
+    named = {"username": username, "address": address}
+    audit("unlocked", actor=actor, subject=known, ip=ip, **{k: v for k, v in named.items() if v})
+    return removed
+
+
+@transaction.atomic
+def unlock_all(*, actor: User | None, ip: str | None = None) -> int:
+    """As `unlock`, of every name and address."""
+    removed = lockout.unlock_all()
+    audit("unlocked", actor=actor, ip=ip, everybody=True)
+    return removed
 
 
 # --- sessions ------------------------------------------------------------------------------
@@ -441,8 +486,11 @@ def check_setup_token(token: str) -> bool:
 
 
 def remove_stale() -> int:
-    """Delete sessions and tokens that ended or expired a day ago or more; how many went."""
-    limit = timezone.now() - timedelta(days=1)
+    """Delete sessions and tokens that ended or expired a day ago or more, and what was begun
+    and not finished in time; how many went."""
+    now = timezone.now()
+    limit = now - timedelta(days=1)
     ended, _ = Session.objects.filter(expires_at__lt=limit).delete()
     expired, _ = ApiToken.objects.filter(expires_at__lt=limit).delete()
-    return ended + expired
+    begun, _ = Challenge.objects.filter(expires_at__lt=now).delete()
+    return ended + expired + begun

@@ -5,9 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from accounts.admin import ReadOnlyAdmin, actor_of
-from accounts.audit import audit
-from accounts.login import client_ip
+from accounts.adminbase import ReadOnlyAdmin, TellingAdmin
 from comfyproxy.models import PromptRecord, RouteRule
 
 
@@ -24,19 +22,5 @@ class PromptRecordAdmin(ReadOnlyAdmin):
 
 
 @admin.register(RouteRule)
-class RouteRuleAdmin(admin.ModelAdmin):
+class RouteRuleAdmin(TellingAdmin):
     list_display = ("pattern", "methods", "capability", "note")
-
-    def save_model(self, request: HttpRequest, obj: RouteRule, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        audit(
-            "route_rule.changed" if change else "route_rule.created",
-            actor=actor_of(request),
-            ip=client_ip(request),
-            rule=str(obj),
-            capability=obj.capability,
-        )
-
-    def delete_model(self, request: HttpRequest, obj: RouteRule) -> None:
-        audit("route_rule.deleted", actor=actor_of(request), ip=client_ip(request), rule=str(obj))
-        super().delete_model(request, obj)

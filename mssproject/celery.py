@@ -21,6 +21,10 @@ app.conf.beat_schedule = {
         "task": "accounts.tasks.remove_stale",
         "schedule": 3600.0,
     },
+    "forget-old-audit-rows-and-failures": {
+        "task": "accounts.tasks.forget_old",
+        "schedule": 3600.0,
+    },
 }
 
 

@@ -121,6 +121,16 @@ DATABASES: dict[str, dict[str, Any]] = {
         },
     }
 }
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # Of `accounts.api.throttles`, which says why in memory. Beyond so many callers, those who
+    # have not asked for the longest time are forgotten.
+    "throttles": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "throttles",
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    },
+}
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",

@@ -10,6 +10,7 @@ from accounts.api.authentication import HasIdentity
 from accounts.api.base import GatewayView, validated
 from accounts.api.mfa import Permissions, session_caller
 from accounts.api.serializers import StrictBooleanField, password_field
+from accounts.api.throttles import ApiThrottle, LoginThrottle
 
 
 class PasswordSerializer(serializers.Serializer):
@@ -22,6 +23,7 @@ class PasswordView(GatewayView):
     """POST: a new password. Every session ends, and API tokens unless they are to stay; the
     browser that asked gets a new session."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     permission_classes: Permissions = (HasIdentity,)
 
     def post(self, request: Request) -> Any:

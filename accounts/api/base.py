@@ -10,6 +10,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from accounts.api.throttles import ApiThrottle
 from accounts.errors import BadRequest, InvalidJson
 
 
@@ -77,6 +78,7 @@ class GatewayView(APIView):
     parser_classes: Any = (BodyParser, Utf8FormParser, Utf8MultiPartParser)
     renderer_classes: Any = (JSONRenderer,)
     content_negotiation_class: Any = AlwaysFirst
+    throttle_classes: Any = (ApiThrottle,)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         finished = super().finalize_response(request, response, *args, **kwargs)

@@ -10,6 +10,7 @@ from accounts import challenges, errors, login, mfa, passkeys
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.serializers import ProofSerializer, password_field
+from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.challenges import Purpose
 from accounts.identity import Auth, Identity
 from accounts.models import Challenge, User
@@ -102,6 +103,7 @@ def prove_again(request: Request, user: User, given: dict[str, Any]) -> None:
 class SetupView(GatewayView):
     """POST: a new secret and backup codes, for a session or a login that must enrol."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     permission_classes: Permissions = (AllowAny,)
 
     def post(self, request: Request) -> Response:
@@ -134,6 +136,7 @@ def known_user(row: Challenge) -> User:
 class VerifySetupView(GatewayView):
     """POST: the app's first code puts it in force; with a temp token it also logs in."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     permission_classes: Permissions = (AllowAny,)
 
     def post(self, request: Request) -> Any:
@@ -162,6 +165,7 @@ class VerifySetupView(GatewayView):
 class VerifyView(GatewayView):
     """POST: temp token and code finish a login."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     permission_classes: Permissions = (AllowAny,)
     authentication_classes: Any = ()
 
@@ -177,6 +181,7 @@ class VerifyView(GatewayView):
 class DisableView(GatewayView):
     """POST: takes the caller's second factors away, proved by password and code."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     permission_classes: Permissions = (HasIdentity,)
 
     def post(self, request: Request) -> Response:

@@ -12,6 +12,7 @@ from accounts.api.authentication import HasIdentity
 from accounts.api.base import GatewayView, validated
 from accounts.api.mfa import Permissions, known_user, prove_again, session_caller, temp_token
 from accounts.api.serializers import ProofSerializer, StrictCharField
+from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.challenges import Purpose
 from accounts.credentials import check_login_origin
 from accounts.middleware import raw_headers, request_scheme
@@ -53,6 +54,7 @@ def passkey_options(request: Request, row: Challenge) -> dict[str, Any]:
 class PasskeyLoginOptionsView(GatewayView):
     """POST: begins a login with a passkey alone."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     permission_classes: Permissions = (AllowAny,)
     authentication_classes: Any = ()
 
@@ -68,6 +70,7 @@ class PasskeyLoginView(GatewayView):
     """POST: the passkey's answer finishes that login. The authenticator checked who holds it,
     so it is both factors."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     permission_classes: Permissions = (AllowAny,)
     authentication_classes: Any = ()
 

@@ -15,6 +15,7 @@ from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.mfa import known_user, prove, temp_token
 from accounts.api.serializers import TokenPrefixSerializer, TokenRequestSerializer
+from accounts.api.throttles import ApiThrottle, PasswordThrottle
 from accounts.capabilities import Capability
 from accounts.challenges import Purpose
 from accounts.identity import Auth, Identity
@@ -28,6 +29,7 @@ class GenerateTokenView(GatewayView):
     """POST: exchange a password or a session for an API token, shown this once."""
 
     permission_classes = (AllowAny,)
+    throttle_classes = (ApiThrottle, PasswordThrottle)
 
     def get(self, request: Request) -> HttpResponseRedirect:
         return HttpResponseRedirect("/account#tokens")

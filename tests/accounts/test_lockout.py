@@ -257,7 +257,7 @@ def test_admin_unlocks_a_name_and_an_address(guarded: Gateway) -> None:
     wait_of(attempt(guarded, name, address, PASSWORD))
     guarded.run(
         "from accounts import lockout\n"
-        "result = [lockout.unlock(username=name), lockout.unlock(address=address)]",
+        "result = [lockout.unlock(username=name), lockout.unlock(ip=address)]",
         name=name,
         address=address,
     )

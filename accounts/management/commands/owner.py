@@ -15,8 +15,9 @@ from accounts.models import IpRule, User
 
 class Command(BaseCommand):
     help = (
-        "Create the owner, set their password, hand the ownership over, or let every address in "
-        "again. A password is asked for, or read from standard input when that is no terminal."
+        "Create the owner, set their password, hand the ownership over, let every address in or "
+        "everybody try to log in again. A password is asked for, or read from standard input when "
+        "that is no terminal."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,6 +28,7 @@ class Command(BaseCommand):
         reset = actions.add_parser("reset-mfa", help="of the owner, who lost it; ends sessions")
         reset.add_argument("--keep-tokens", action="store_true", help="API tokens go on working")
         actions.add_parser("clear-ip-rules", help="let every address in again")
+        actions.add_parser("unlock", help="forget wrong passwords: the owner's, and all addresses'")
         transfer = actions.add_parser("transfer", help="to another account")
         transfer.add_argument("username", help="who becomes the owner")
 
@@ -50,6 +52,11 @@ class Command(BaseCommand):
                     nothing: dict[str, list[IpRule]] = {kind: [] for kind in IpRule.Kind.values}
                     services.replace_ip_rules(nothing, confirm=True, actor=None)
                     self.stdout.write("Every address may come in, within 5 seconds.")
+                case "unlock":
+                    # An address is locked by what came from it for any name, so all go.
+                    owner = _owner()
+                    services.unlock_all(actor=None)
+                    self.stdout.write(f"{owner}, and everybody else, may try to log in again.")
                 case "transfer":
                     heir = queries.user_by_name(options["username"])
                     if heir is None:

@@ -1,0 +1,131 @@
+"""What all admin pages share: who acts, refusals told to the person, a row in the audit log."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.models import Group, Permission
+from django.db import models, transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from accounts import errors
+from accounts.audit import audit, differences
+from accounts.login import client_ip
+from accounts.models import User
+
+# Fields that hold a secret, even if hashed or encrypted: that they changed is told, not to what.
+SECRET_FIELDS: Final = frozenset({"password", "secret", "token", "token_hash", "code_hash"})
+NOT_SHOWN: Final = "(not shown)"
+
+
+def actor_of(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+class TellingAdmin(admin.ModelAdmin):
+    """Tells the audit log what is added, changed and deleted, and the person what is refused.
+
+    A subclass whose `save_model` or `delete_model` calls a service, which writes its own row,
+    names the fields it does that for in `told_by_service`, or does not call this class's
+    `delete_model`.
+    """
+
+    # The names of the rows: of what is added, changed, deleted.
+    events: tuple[str, str, str] = ("admin.added", "admin.changed", "admin.deleted")
+    told_by_service: frozenset[str] = frozenset()
+    adds_by_service = False
+
+    def save_related(self, request: Any, form: Any, formsets: Any, change: bool) -> None:
+        # The last step of saving: many-to-many fields are in, too.
+        super().save_related(request, form, formsets, change)
+        changes = changes_in(form, without=self.told_by_service)
+        if change and changes:
+            self.tell(request, self.events[1], form.instance, changes=changes)
+        elif not change and not self.adds_by_service:
+            self.tell(request, self.events[0], form.instance, changes=changes)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        with transaction.atomic():
+            self.tell(request, self.events[2], obj)
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        with transaction.atomic():
+            for row in queryset:
+                self.delete_model(request, row)
+
+    def tell(self, request: HttpRequest, event: str, obj: models.Model, **details: Any) -> None:
+        """Write the audit row about `obj`."""
+        subject = obj if isinstance(obj, User) else getattr(obj, "user", None)
+        audit(
+            event,
+            actor=actor_of(request),
+            subject=subject if isinstance(subject, User) else None,
+            ip=client_ip(request),
+            model=str(self.opts.verbose_name),
+            object=str(obj),
+            **details,
+        )
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._told(request, super().changeform_view, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._told(request, super().delete_view, *args, **kwargs)
+
+    def _told(
+        self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        # Django has a transaction around each of these views, so the refusal undoes the change.
+        try:
+            return view(request, *args, **kwargs)
+        except errors.GatewayError as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return redirect(request.path)
+
+
+class ReadOnlyAdmin(TellingAdmin):
+    """Rows that are looked at, not edited."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def changes_in(form: forms.ModelForm, *, without: frozenset[str]) -> dict[str, dict[str, Any]]:
+    """What a valid form changed of its model's fields, as the audit log has it."""
+    stored = {field.name for field in form.instance._meta.get_fields()}
+    names = [name for name in form.changed_data if name in stored - without]
+    return {
+        name: {"before": NOT_SHOWN, "after": NOT_SHOWN} if name in SECRET_FIELDS else change
+        for name, change in differences(
+            {name: _plain(form, name, form.initial.get(name)) for name in names},
+            {name: _plain(form, name, form.cleaned_data[name]) for name in names},
+        ).items()
+    }
+
+
+def _plain(form: forms.ModelForm, name: str, value: Any) -> Any:
+    """A form field's value as JSON can hold it: rows by what they are called."""
+    if isinstance(value, list | tuple | QuerySet):
+        return sorted(map(_name, value))
+    # A foreign key is initially a key and afterwards a row.
+    if isinstance(value, models.Model):
+        return form.fields[name].prepare_value(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _name(value: Any) -> str:
+    match value:
+        case Permission():
+            return value.codename
+        case Group():  # roles too, whose name is their slug
+            return value.name
+        case _:
+            return str(value)
