@@ -345,7 +345,18 @@ class ApiTokenAdmin(BelongsToUserAdmin):
     )
     list_select_related = ("user",)
     search_fields = ("user__username", "label")
-    fields = ("token_hash_prefix", "user", "label", "scopes", "created_at", "expires_at")
+    fields = (
+        "token_hash_prefix",
+        "user",
+        "label",
+        "scopes",
+        "networks",
+        "in_path",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "last_used_ip",
+    )
 
     def delete_model(self, request: HttpRequest, obj: ApiToken) -> None:
         services.revoke_api_token(obj, actor=actor_of(request), ip=client_ip(request))

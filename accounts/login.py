@@ -10,6 +10,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from accounts import errors, services
 from accounts.audit import audit
 from accounts.credentials import COOKIE_NAME
+from accounts.middleware import client_ip
 from accounts.models import Session, User
 
 HOME = "/"
@@ -64,11 +65,6 @@ def set_cookie(
 
 def clear_cookie(response: HttpResponseBase) -> None:
     response.delete_cookie(COOKIE_NAME, samesite="Strict")
-
-
-def client_ip(request: HttpRequest) -> str | None:
-    """The client's address, as the entry found it (trusted proxies only)."""
-    return request.META.get("REMOTE_ADDR") or None
 
 
 def next_url(request: HttpRequest, wanted: object) -> str:

@@ -31,6 +31,11 @@ def request_scheme(request: HttpRequest) -> str:
     return "https" if request.is_secure() else "http"
 
 
+def client_ip(request: HttpRequest) -> str | None:
+    """The client's address, as the entry found it (trusted proxies only)."""
+    return request.META.get("REMOTE_ADDR") or None
+
+
 class SessionUserMiddleware(AuthenticationMiddleware):
     """Sets `request.user` from the `jwt_token` cookie.
 
@@ -66,7 +71,7 @@ def _measure_body(request: HttpRequest) -> None:
 
 
 def _user(request: HttpRequest, credential: Credential | None) -> User | AnonymousUser:
-    identity = cookie_identity(credential)
+    identity = cookie_identity(credential, client_ip(request))
     if identity is None:
         return AnonymousUser()
     return User.objects.select_related("role").filter(pk=identity.user_id).first() or (
@@ -74,8 +79,8 @@ def _user(request: HttpRequest, credential: Credential | None) -> User | Anonymo
     )
 
 
-def cookie_identity(credential: Credential | None) -> Identity | None:
-    """The identity behind a cookie, or None: a page shows its login form then.
+def cookie_identity(credential: Credential | None, address: str | None = None) -> Identity | None:
+    """The identity behind a cookie sent from `address`, or None: a page shows its login form then.
 
     Only a session counts. An API token may be limited to some capabilities, and the admin
     asks for none of them.
@@ -83,7 +88,7 @@ def cookie_identity(credential: Credential | None) -> Identity | None:
     if credential is None or credential.place is not Place.COOKIE:
         return None
     try:
-        identity = identify_sync(credential)
-    except errors.Unauthenticated:
+        identity = identify_sync(credential, address)
+    except (errors.Unauthenticated, errors.IpBlocked):
         return None
     return identity if identity.auth is Auth.SESSION else None

@@ -103,7 +103,7 @@ class LoginPage(Page):
     template = "accounts/login.html"
 
     def get(self, request: Request) -> HttpResponse:
-        identity = cookie_identity(_cookie(request))
+        identity = cookie_identity(_cookie(request), login.client_ip(request._request))
         return self.page(
             request,
             next=login.next_url(request._request, request.query_params.get("next")),
@@ -209,6 +209,6 @@ def _any_identity(request: Request) -> Identity | None:
             method=request.method or "GET",
         )
     try:
-        return identify_sync(credential)
-    except errors.Unauthenticated:
+        return identify_sync(credential, login.client_ip(request._request))
+    except (errors.Unauthenticated, errors.IpBlocked):
         return None

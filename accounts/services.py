@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from accounts import errors, iprules, tokens
+from accounts import addresses, errors, iprules, tokens
 from accounts.audit import audit
 from accounts.authentication import forget_user
 from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
@@ -372,8 +372,18 @@ def create_api_token(
     expires_at: datetime | None,
     actor: User,
     ip: str | None = None,
+    networks: Iterable[str] = (),
+    in_path: bool = False,
 ) -> tuple[ApiToken, str]:
-    """A new API token: the row and the token itself, which exists nowhere else."""
+    """A new API token: the row and the token itself, which exists nowhere else.
+
+    `networks`: addresses and networks it may be used from; none: from anywhere. `in_path`:
+    whether it may stand in an address (`/t/<token>/…`).
+
+    Raises:
+        BadRequest, field `networks`
+    """
+    allowed = _normalised(networks)
     token = tokens.new_api_token()
     row = ApiToken.objects.create(
         user=user,
@@ -381,11 +391,30 @@ def create_api_token(
         label=label,
         scopes=None if scopes is None else sorted(scopes),
         expires_at=expires_at,
+        networks=allowed,
+        in_path=in_path,
     )
     audit(
-        "token.created", actor=actor, subject=user, ip=ip, token=row.token_hash_prefix, label=label
+        "token.created",
+        actor=actor,
+        subject=user,
+        ip=ip,
+        token=row.token_hash_prefix,
+        label=label,
+        networks=allowed,
+        in_path=in_path,
     )
     return row, token
+
+
+def _normalised(networks: Iterable[str]) -> list[str]:
+    """Each network once, in the form in which it is compared."""
+    try:
+        return list(dict.fromkeys(str(addresses.network(text)) for text in networks))
+    except ValueError:
+        raise errors.BadRequest(
+            "networks: give addresses or networks, like 192.168.0.0/16.", field="networks"
+        ) from None
 
 
 @transaction.atomic

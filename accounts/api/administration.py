@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from accounts import addresses, errors, queries, services
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
-from accounts.api.serializers import StrictCharField, password_field
+from accounts.api.serializers import StrictBooleanField, StrictCharField, password_field
 from accounts.capabilities import Capability
 from accounts.login import client_ip
 from accounts.models import IpRule, Role, User
@@ -50,15 +50,6 @@ class NewUserSerializer(serializers.Serializer):
     username = StrictCharField(max_length=150)
     password = password_field()
     role = StrictCharField(max_length=50, required=False, default="user")
-
-
-class StrictBooleanField(serializers.BooleanField):
-    """true or false; DRF would take "yes" and 1 as well."""
-
-    def to_internal_value(self, data: object) -> bool:
-        if not isinstance(data, bool):
-            self.fail("invalid", input=data)
-        return data
 
 
 class ChangeUserSerializer(serializers.Serializer):

@@ -16,6 +16,15 @@ class StrictCharField(serializers.CharField):
         return str(super().to_internal_value(data))
 
 
+class StrictBooleanField(serializers.BooleanField):
+    """true or false; DRF would take "yes" and 1 as well."""
+
+    def to_internal_value(self, data: object) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
 class HoursField(serializers.FloatField):
     """Any finite number: the view clamps it. DRF would take `true` for 1."""
 
@@ -49,6 +58,10 @@ class TokenRequestSerializer(serializers.Serializer):
     scopes = serializers.ListField(
         child=StrictCharField(max_length=64), required=False, allow_null=True, max_length=64
     )
+    networks = serializers.ListField(
+        child=StrictCharField(max_length=64), required=False, default=list, max_length=50
+    )
+    in_path = StrictBooleanField(required=False, default=False)
     require_password_reauth = serializers.BooleanField(required=False, default=False)
 
 

@@ -41,6 +41,8 @@ class GenerateTokenView(GatewayView):
             expires_at=expires_at,
             actor=user,
             ip=client_ip(request),
+            networks=wanted["networks"],
+            in_path=wanted["in_path"],
         )
         return Response(
             {
@@ -97,8 +99,11 @@ def token_json(row: ApiToken) -> dict[str, Any]:
         "token_hash_prefix": row.token_hash_prefix,
         "label": row.label,
         "scopes": row.scopes,
+        "networks": row.networks,
+        "in_path": row.in_path,
         "created_at": row.created_at,
         "last_used_at": row.last_used_at,
+        "last_used_ip": row.last_used_ip,
         "expires_at": row.expires_at,
     }
 
