@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from time import time
 from typing import Any, Final
 
 from asgiref.sync import async_to_sync
@@ -20,7 +21,7 @@ from django.db import connection, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils import timezone
 
-from accounts import addresses, errors, tokens
+from accounts import addresses, errors, queries, tokens
 from accounts.addresses import Network
 from accounts.capabilities import Capability
 from accounts.credentials import Credential, Place
@@ -71,7 +72,7 @@ def _checked(
     if isinstance(found, errors.GatewayError):
         # A fresh exception: a cached one would collect tracebacks of every request.
         raise type(found)()
-    if found.expires_at is not None and found.expires_at <= datetime.now(UTC).timestamp():
+    if found.expires_at is not None and found.expires_at <= time():
         raise errors.TokenExpired
     if credential.place is Place.BASIC and found.auth is not Auth.API_TOKEN:
         raise errors.TokenInvalid("With Basic authentication the password must be an API token.")
@@ -123,14 +124,22 @@ def _row(table: str, key: str, extra: str, value: Any) -> tuple[Any, ...] | None
 def _session(token: str) -> Identity:
     jti = tokens.read_session_jwt(token)
     value = Session._meta.pk.get_db_prep_value(jti, connection)
-    row = _row("accounts_session", "jti", "proof.revoked_at", value)
+    row = _row("accounts_session", "jti", "proof.revoked_at, proof.second_factor", value)
     if row is None or row[13] is not None:
         raise errors.TokenRevoked
-    identity = replace(_identity(row, Auth.SESSION, expires_at=_utc(row[9])), jti=jti.hex)
+    idle = queries.session_idle()
+    end, used = _utc(row[9]), _utc(row[10])
+    identity = replace(
+        _identity(row, Auth.SESSION, expires_at=min(end, used + idle)),
+        jti=jti.hex,
+        second_factor=bool(row[14]),
+    )
     now = timezone.now()
-    if now - _utc(row[10]) >= LAST_USED_STEP:
-        later(Session._default_manager.filter(pk=jti).update, last_used_at=now)
-    return identity
+    if now - used < min(LAST_USED_STEP, idle / 4):
+        return identity
+    later(Session._default_manager.filter(pk=jti).update, last_used_at=now)
+    # It lives on from now, also in the memory: what is written is not read again at once.
+    return replace(identity, expires_at=min(end, now + idle).timestamp())
 
 
 def _api_token_identity(token: str, address: str | None) -> Identity:

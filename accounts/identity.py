@@ -21,7 +21,8 @@ class Identity:
     """The caller of a request or socket.
 
     `capabilities` are already role ∩ token scopes. `expires_at` is in seconds since the
-    epoch (None: never). `jti` is set for a session, `token_id` for an API token. `networks`:
+    epoch (None: never); of a session that is used it moves on. `jti` is set for a session,
+    `token_id` for an API token. `second_factor`: whether this login proved one. `networks`:
     where the token may be used from (None: anywhere); `in_path`: whether `/t/<token>/…` is
     open to it.
     """
@@ -41,6 +42,7 @@ class Identity:
     mfa_required: bool = False
     blocked_node_classes: frozenset[str] = frozenset()
     max_waiting_prompts: int | None = None
+    second_factor: bool = False
     networks: tuple[Network, ...] | None = None
     in_path: bool = False
 

@@ -13,6 +13,7 @@ from django.contrib.auth.models import Permission
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -20,7 +21,9 @@ from accounts import addresses, errors, iprules, tokens
 from accounts.audit import audit
 from accounts.authentication import forget_user
 from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
+from accounts.lockout import FAMILIAR_FOR
 from accounts.models import ApiToken, IpRule, Role, Session, SetupToken, User
+from accounts.queries import session_idle
 
 # Django hashes any length; a megabyte of password is an attack, not a password.
 MAX_PASSWORD_CHARS: Final = 1024
@@ -446,8 +449,12 @@ def check_setup_token(token: str) -> bool:
 
 
 def remove_stale() -> int:
-    """Delete sessions and tokens that ended or expired a day ago or more; how many went."""
-    limit = timezone.now() - timedelta(days=1)
-    ended, _ = Session.objects.filter(expires_at__lt=limit).delete()
-    expired, _ = ApiToken.objects.filter(expires_at__lt=limit).delete()
+    """Delete API tokens that expired a day ago or more, and sessions that ended so long ago
+    that they tell no more from where somebody logs in; how many went."""
+    now = timezone.now()
+    expired, _ = ApiToken.objects.filter(expires_at__lt=now - timedelta(days=1)).delete()
+    limit = now - FAMILIAR_FOR
+    over = Q(expires_at__lt=limit) | Q(revoked_at__lt=limit)
+    unused = Q(last_used_at__lt=limit - session_idle())
+    ended, _ = Session.objects.filter(over | unused).delete()
     return ended + expired

@@ -60,6 +60,11 @@ CASES = [
         code=USER + SOON + "Session.objects.filter(user=user).update(expires_at=soon)",
     ),
     Case(
+        "session-unused",
+        code=USER + SOON + "long_ago = soon - timedelta(hours=13)\n"
+        "Session.objects.filter(user=user).update(last_used_at=long_ago)",
+    ),
+    Case(
         "networks-narrowed",
         code=USER + "ApiToken.objects.filter(user=user).update(networks=['192.0.2.0/24'])",
         closes_with=4403,
