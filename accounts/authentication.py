@@ -76,6 +76,8 @@ def _checked(
         raise errors.TokenExpired
     if credential.place is Place.BASIC and found.auth is not Auth.API_TOKEN:
         raise errors.TokenInvalid("With Basic authentication the password must be an API token.")
+    if credential.place is Place.PATH and not found.in_path:
+        raise errors.TokenInvalid("This token may not stand in an address.")
     if not found.admits(address):
         raise errors.IpBlocked("This token may not be used from your address.")
     return found
