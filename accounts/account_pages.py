@@ -116,7 +116,7 @@ class AccountPage(Page):
     template = "accounts/account.html"
 
     def get(self, request: Request) -> HttpResponse:
-        identity = cookie_identity(sent_credential(request))
+        identity = cookie_identity(sent_credential(request), login.client_ip(request._request))
         if identity is None:
             return HttpResponseRedirect("/login?next=/account")
         user = User.objects.select_related("role").get(pk=identity.user_id)

@@ -125,6 +125,9 @@ class UserAdmin(TellingAdmin):
         user = self.get_object(request, id)
         if user is None or not self.has_change_permission(request, user):
             raise PermissionDenied
+        if user.pk == actor_of(request).pk:
+            # There the present password is asked for.
+            return redirect("/account")
         form = SetPasswordForm(user, request.POST or None)
         if request.method == "POST" and form.is_valid():
             password = form.cleaned_data["new_password1"]
@@ -342,7 +345,18 @@ class ApiTokenAdmin(BelongsToUserAdmin):
     )
     list_select_related = ("user",)
     search_fields = ("user__username", "label")
-    fields = ("token_hash_prefix", "user", "label", "scopes", "created_at", "expires_at")
+    fields = (
+        "token_hash_prefix",
+        "user",
+        "label",
+        "scopes",
+        "networks",
+        "in_path",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "last_used_ip",
+    )
 
     def delete_model(self, request: HttpRequest, obj: ApiToken) -> None:
         services.revoke_api_token(obj, actor=actor_of(request), ip=client_ip(request))

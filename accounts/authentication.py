@@ -6,8 +6,11 @@ admin. On a cache miss the database is asked once, by one statement.
 
 import json
 import logging
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from time import time
 from typing import Any, Final
 
 from asgiref.sync import async_to_sync
@@ -18,7 +21,8 @@ from django.db import connection, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils import timezone
 
-from accounts import errors, tokens
+from accounts import addresses, errors, queries, tokens
+from accounts.addresses import Network
 from accounts.capabilities import Capability
 from accounts.credentials import Credential, Place
 from accounts.dbthread import in_db_thread, later
@@ -36,45 +40,57 @@ _CAPABILITIES: Final = {str(capability): capability for capability in Capability
 cache = IdentityCache()
 
 
-async def identify(credential: Credential | None) -> Identity:
-    """Who sent this token.
+async def identify(credential: Credential | None, address: str | None = None) -> Identity:
+    """Who sent this token from `address`. Without one, a token that is limited to networks is
+    refused.
 
     Raises:
         AuthRequired, TokenInvalid, TokenExpired, TokenRevoked (also for a disabled user)
+        IpBlocked: a good token, but not from there
     """
     if credential is None:
         raise errors.AuthRequired
     digest = sha256(credential.token.encode()).digest()
     found = cache.get(digest)
     if found is None:
-        found = await in_db_thread(_ask_database, credential.token, digest)
-    return _checked(found, credential)
+        found = await in_db_thread(_ask_database, credential.token, digest, address)
+    return _checked(found, credential, address)
 
 
-def identify_sync(credential: Credential | None) -> Identity:
+def identify_sync(credential: Credential | None, address: str | None = None) -> Identity:
     """As `identify`, for code that is not async."""
     if credential is None:
         raise errors.AuthRequired
     digest = sha256(credential.token.encode()).digest()
-    return _checked(cache.get(digest) or _ask_database(credential.token, digest), credential)
+    found = cache.get(digest) or _ask_database(credential.token, digest, address)
+    return _checked(found, credential, address)
 
 
-def _checked(found: Identity | errors.GatewayError, credential: Credential) -> Identity:
+def _checked(
+    found: Identity | errors.GatewayError, credential: Credential, address: str | None
+) -> Identity:
     if isinstance(found, errors.GatewayError):
         # A fresh exception: a cached one would collect tracebacks of every request.
         raise type(found)()
-    if found.expires_at is not None and found.expires_at <= datetime.now(UTC).timestamp():
+    if found.expires_at is not None and found.expires_at <= time():
         raise errors.TokenExpired
     if credential.place is Place.BASIC and found.auth is not Auth.API_TOKEN:
         raise errors.TokenInvalid("With Basic authentication the password must be an API token.")
+    if credential.place is Place.PATH and not found.in_path:
+        raise errors.TokenInvalid("This token may not stand in an address.")
+    if not found.admits(address):
+        raise errors.IpBlocked("This token may not be used from your address.")
     return found
 
 
-def _ask_database(token: str, digest: bytes) -> Identity | errors.GatewayError:
+def _ask_database(token: str, digest: bytes, address: str | None) -> Identity | errors.GatewayError:
     generation = cache.generation
     result: Identity | errors.GatewayError
     try:
-        result = _api_token_identity(token) if tokens.is_api_token(token) else _session(token)
+        if tokens.is_api_token(token):
+            result = _api_token_identity(token, address)
+        else:
+            result = _session(token)
     except errors.Unauthenticated as refusal:
         result = refusal
     cache.put(digest, result, generation=generation)
@@ -110,36 +126,72 @@ def _row(table: str, key: str, extra: str, value: Any) -> tuple[Any, ...] | None
 def _session(token: str) -> Identity:
     jti = tokens.read_session_jwt(token)
     value = Session._meta.pk.get_db_prep_value(jti, connection)
-    row = _row("accounts_session", "jti", "proof.revoked_at", value)
+    row = _row("accounts_session", "jti", "proof.revoked_at, proof.second_factor", value)
     if row is None or row[13] is not None:
         raise errors.TokenRevoked
-    identity = _identity(row, Auth.SESSION, jti=jti.hex, scopes=None, token_id=None)
-    _touch(Session, jti, row[10])
-    return identity
+    idle = queries.session_idle()
+    end, used = _utc(row[9]), _utc(row[10])
+    identity = replace(
+        _identity(row, Auth.SESSION, expires_at=min(end, used + idle)),
+        jti=jti.hex,
+        second_factor=bool(row[14]),
+    )
+    now = timezone.now()
+    if now - used < min(LAST_USED_STEP, idle / 4):
+        return identity
+    later(Session._default_manager.filter(pk=jti).update, last_used_at=now)
+    # It lives on from now, also in the memory: what is written is not read again at once.
+    return replace(identity, expires_at=min(end, now + idle).timestamp())
 
 
-def _api_token_identity(token: str) -> Identity:
+def _api_token_identity(token: str, address: str | None) -> Identity:
     row = _row(
-        "accounts_apitoken", "token_hash", "proof.id, proof.scopes", tokens.token_hash(token)
+        "accounts_apitoken",
+        "token_hash",
+        "proof.id, proof.scopes, proof.networks, proof.in_path",
+        tokens.token_hash(token),
     )
     if row is None:
         raise errors.TokenInvalid
-    identity = _identity(row, Auth.API_TOKEN, jti=None, scopes=_loaded(row[14]), token_id=row[13])
-    _touch(ApiToken, row[13], row[10])
+    identity = replace(
+        _identity(row, Auth.API_TOKEN, expires_at=_utc(row[9]), scopes=_loaded(row[14])),
+        token_id=row[13],
+        networks=_networks(_loaded(row[15])),
+        in_path=bool(row[16]),
+    )
+    used, now = _utc(row[10]), timezone.now()
+    # A refused request is no use: from where somebody only tried does not belong there.
+    if identity.admits(address) and (used is None or now - used >= LAST_USED_STEP):
+        written = {"last_used_at": now} | _used_from(address)
+        later(ApiToken._default_manager.filter(pk=row[13]).update, **written)
     return identity
+
+
+def _used_from(address: str | None) -> dict[str, str]:
+    parsed = addresses.address(address or "")
+    return {} if parsed is None else {"last_used_ip": str(parsed)}
+
+
+def _networks(stored: Any) -> tuple[Network, ...] | None:
+    """The networks a token is limited to. What cannot be read lets nobody in."""
+    if stored is None or stored == []:
+        return None
+    found = []
+    for text in stored if isinstance(stored, list) else ():
+        with suppress(ValueError):
+            found.append(addresses.network(str(text)))
+    return tuple(found)
 
 
 def _identity(
     row: tuple[Any, ...],
     auth: Auth,
     *,
-    jti: str | None,
-    scopes: list[str] | None,
-    token_id: int | None,
+    expires_at: datetime | None,
+    scopes: list[str] | None = None,
 ) -> Identity:
     if not row[3]:
         raise errors.TokenRevoked
-    expires_at = _utc(row[9])
     if expires_at is not None and expires_at <= timezone.now():
         raise errors.TokenExpired
     held = {_CAPABILITIES[name] for name in (row[11] or "").split(",") if name in _CAPABILITIES}
@@ -154,8 +206,6 @@ def _identity(
         capabilities=frozenset(held),
         auth=auth,
         scopes=None if scopes is None else tuple(scopes),
-        jti=jti,
-        token_id=token_id,
         expires_at=None if expires_at is None else expires_at.timestamp(),
         sfw_enforced=bool(row[6]),
         mfa_required=bool(row[7]),
@@ -168,18 +218,11 @@ def _loaded(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
-def _utc(value: datetime | None) -> datetime | None:
+def _utc(value: Any) -> Any:
     """SQLite hands out naive times; they are stored in UTC."""
     if value is None or value.tzinfo is not None:
         return value
     return value.replace(tzinfo=UTC)
-
-
-def _touch(model: type[Session] | type[ApiToken], pk: Any, last_used: datetime | None) -> None:
-    now = timezone.now()
-    known = _utc(last_used)
-    if known is None or now - known >= LAST_USED_STEP:
-        later(model._default_manager.filter(pk=pk).update, last_used_at=now)
 
 
 # --- invalidation -------------------------------------------------------------------------

@@ -15,6 +15,9 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 COOKIE_NAME: Final = "jwt_token"
 QUERY_NAMES: Final = frozenset({"token", "access_token"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# In this header the entry passes on the token of `/t/<token>/…`. No client can send one of
+# that name: it ends at the colon. For its underscore Django leaves it out of `request.META`.
+PATH_TOKEN: Final = b"mss:path_token"
 # Longer than any token we issue; bounds what a guess can cost.
 MAX_TOKEN_CHARS: Final = 4096
 
@@ -22,6 +25,7 @@ MAX_TOKEN_CHARS: Final = 4096
 class Place(Enum):
     """Which channel carried the token, in order of precedence."""
 
+    PATH = auto()
     HEADER = auto()
     BASIC = auto()
     QUERY = auto()
@@ -42,15 +46,20 @@ class Credential:
 def find_credential(
     headers: RawHeaders, query: bytes = b"", *, query_allowed: bool = False
 ) -> Credential | None:
-    """The one token that counts: header, then query (if allowed here), then cookie.
+    """The one token that counts: header or path, then query (if allowed here), then cookie.
 
     `headers` are raw ASGI headers (lower-case names). Returns None if there is no token.
 
     Raises:
-        TokenInvalid: a malformed or repeated Authorization header. A bad token in a higher
-            place never falls through to a lower one.
+        TokenInvalid: a malformed or repeated Authorization header, or one beside a token in
+            the path. A bad token in a higher place never falls through to a lower one.
     """
     authorization = [value for name, value in headers if name == b"authorization"]
+    in_path = header(headers, PATH_TOKEN)
+    if in_path is not None:
+        if authorization:
+            raise TokenInvalid("Send one token: in the address or in a header, not in both.")
+        return Credential(_bounded(in_path), Place.PATH)
     if authorization:
         if len(authorization) > 1:
             raise TokenInvalid("Send one Authorization header, not several.")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from accounts import addresses
+from accounts.addresses import Network
 from accounts.capabilities import Capability
 from accounts.errors import PermissionDenied
 
@@ -19,7 +21,10 @@ class Identity:
     """The caller of a request or socket.
 
     `capabilities` are already role ∩ token scopes. `expires_at` is in seconds since the
-    epoch (None: never). `jti` is set for a session, `token_id` for an API token.
+    epoch (None: never); of a session that is used it moves on. `jti` is set for a session,
+    `token_id` for an API token. `second_factor`: whether this login proved one. `networks`:
+    where the token may be used from (None: anywhere); `in_path`: whether `/t/<token>/…` is
+    open to it.
     """
 
     user_id: int
@@ -37,6 +42,17 @@ class Identity:
     mfa_required: bool = False
     blocked_node_classes: frozenset[str] = frozenset()
     max_waiting_prompts: int | None = None
+    second_factor: bool = False
+    networks: tuple[Network, ...] | None = None
+    in_path: bool = False
+
+    def admits(self, address: str | None) -> bool:
+        """Whether the token may be used from there. From what is no address only one that may
+        be used from anywhere."""
+        if self.networks is None:
+            return True
+        parsed = addresses.address(address or "")
+        return parsed is not None and any(parsed in network for network in self.networks)
 
     def can(self, capability: Capability) -> bool:
         """Whether the caller holds `capability`."""

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from time import monotonic
 from typing import Any, Final
 
@@ -15,15 +14,13 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
-from accounts import errors
+from accounts import addresses, errors
+from accounts.addresses import Address, Network
 from accounts.dbthread import in_db_thread
 from accounts.models import IpRule
 
 # Other processes' changes are seen after this long.
 TTL_SECONDS: Final = 5.0
-
-Network = IPv4Network | IPv6Network
-Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,40 +48,18 @@ class Rules:
         """Whether this address may come in. What is no address may not, once there are rules."""
         if not self.allow and not self.deny:
             return True
-        parsed = _address(address)
+        parsed = addresses.address(address)
         if parsed is None or any(entry.holds(parsed, now) for entry in self.deny):
             return False
         allow = [entry for entry in self.allow if entry.live(now)]
         return not allow or any(entry.holds(parsed, now) for entry in allow)
 
 
-def _address(text: str) -> Address | None:
-    try:
-        parsed = ip_address(text)
-    except ValueError:
-        return None
-    # ::ffff:10.0.0.1 is 10.0.0.1 that came over an IPv6 socket.
-    return getattr(parsed, "ipv4_mapped", None) or parsed
-
-
-def network(text: str) -> Network:
-    """An address or a network.
-
-    Raises:
-        ValueError
-    """
-    parsed = ip_network(text.strip(), strict=False)
-    first = getattr(parsed.network_address, "ipv4_mapped", None)
-    if first is not None and parsed.prefixlen >= 96:
-        return ip_network(f"{first}/{parsed.prefixlen - 96}")
-    return parsed
-
-
 def rules_of(rows: Iterable[IpRule]) -> Rules:
     """Rows as rules."""
     entries: dict[str, list[Entry]] = {kind: [] for kind in IpRule.Kind.values}
     for row in rows:
-        entries[row.kind].append(Entry(network(row.network), row.expires_at))
+        entries[row.kind].append(Entry(addresses.network(row.network), row.expires_at))
     return Rules(tuple(entries[IpRule.Kind.ALLOW]), tuple(entries[IpRule.Kind.DENY]))
 
 

@@ -17,6 +17,7 @@ from accounts import challenges, errors, lockout, mfa, services
 from accounts.audit import audit
 from accounts.credentials import COOKIE_NAME
 from accounts.mfa_models import CHALLENGE_MINUTES
+from accounts.middleware import client_ip
 from accounts.models import Challenge, Session, User
 
 HOME = "/"
@@ -139,11 +140,6 @@ def clear_waiting_cookie(response: HttpResponseBase) -> None:
 
 def clear_cookie(response: HttpResponseBase) -> None:
     response.delete_cookie(COOKIE_NAME, samesite="Strict")
-
-
-def client_ip(request: HttpRequest) -> str | None:
-    """The client's address, as the entry found it (trusted proxies only)."""
-    return request.META.get("REMOTE_ADDR") or None
 
 
 def next_url(request: HttpRequest, wanted: object) -> str:

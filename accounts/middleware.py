@@ -1,5 +1,7 @@
 """Who is asking, for Django's pages and the admin: the cookie's session, or nobody."""
 
+from collections.abc import Callable
+from functools import cache
 from os import SEEK_END
 from typing import Any, cast
 
@@ -31,6 +33,15 @@ def request_scheme(request: HttpRequest) -> str:
     return "https" if request.is_secure() else "http"
 
 
+def client_ip(request: HttpRequest) -> str | None:
+    """The client's address, as the entry found it (trusted proxies only)."""
+    return request.META.get("REMOTE_ADDR") or None
+
+
+# Where the middleware leaves it; asked for once, and only if somebody wants to know.
+IDENTITY = "mss_identity"
+
+
 class SessionUserMiddleware(AuthenticationMiddleware):
     """Sets `request.user` from the `jwt_token` cookie.
 
@@ -52,7 +63,10 @@ class SessionUserMiddleware(AuthenticationMiddleware):
             return JsonResponse(refusal.body(), status=refusal.status)
         except errors.TokenInvalid:
             credential = None
-        request.user = SimpleLazyObject(lambda: _user(request, credential))  # type: ignore[assignment]
+        address = client_ip(request)
+        identity = cache(lambda: cookie_identity(credential, address))
+        setattr(request, IDENTITY, identity)
+        request.user = SimpleLazyObject(lambda: _user(identity()))  # type: ignore[assignment]
         return None
 
 
@@ -65,8 +79,13 @@ def _measure_body(request: HttpRequest) -> None:
         body.seek(0)
 
 
-def _user(request: HttpRequest, credential: Credential | None) -> User | AnonymousUser:
-    identity = cookie_identity(credential)
+def page_identity(request: HttpRequest) -> Identity | None:
+    """The identity behind this request's cookie, as the middleware found it."""
+    found: Callable[[], Identity | None] = getattr(request, IDENTITY, lambda: None)
+    return found()
+
+
+def _user(identity: Identity | None) -> User | AnonymousUser:
     if identity is None:
         return AnonymousUser()
     return User.objects.select_related("role").filter(pk=identity.user_id).first() or (
@@ -74,8 +93,8 @@ def _user(request: HttpRequest, credential: Credential | None) -> User | Anonymo
     )
 
 
-def cookie_identity(credential: Credential | None) -> Identity | None:
-    """The identity behind a cookie, or None: a page shows its login form then.
+def cookie_identity(credential: Credential | None, address: str | None = None) -> Identity | None:
+    """The identity behind a cookie sent from `address`, or None: a page shows its login form then.
 
     Only a session counts. An API token may be limited to some capabilities, and the admin
     asks for none of them.
@@ -83,7 +102,7 @@ def cookie_identity(credential: Credential | None) -> Identity | None:
     if credential is None or credential.place is not Place.COOKIE:
         return None
     try:
-        identity = identify_sync(credential)
-    except errors.Unauthenticated:
+        identity = identify_sync(credential, address)
+    except (errors.Unauthenticated, errors.IpBlocked):
         return None
     return identity if identity.auth is Auth.SESSION else None

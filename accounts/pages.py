@@ -112,7 +112,7 @@ class LoginPage(Page):
     throttle_classes = (ApiThrottle, LoginThrottle)
 
     def get(self, request: Request) -> HttpResponse:
-        identity = cookie_identity(sent_credential(request))
+        identity = cookie_identity(sent_credential(request), login.client_ip(request._request))
         return self.page(
             request,
             next=login.next_url(request._request, request.query_params.get("next")),
@@ -219,6 +219,6 @@ def _any_identity(request: Request) -> Identity | None:
             method=request.method or "GET",
         )
     try:
-        return identify_sync(credential)
-    except errors.Unauthenticated:
+        return identify_sync(credential, login.client_ip(request._request))
+    except (errors.Unauthenticated, errors.IpBlocked):
         return None

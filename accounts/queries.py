@@ -1,7 +1,9 @@
 """Named reads about accounts."""
 
+from datetime import timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import ApiToken, Session, User
@@ -29,21 +31,27 @@ def team_names(user_id: int) -> list[str]:
     return sorted(user.groups.filter(role=None).values_list("name", flat=True))
 
 
+def session_idle() -> timedelta:
+    """How long a session may go unused before it is over."""
+    return timedelta(hours=settings.MSS_SESSION_IDLE_HOURS)
+
+
 def open_sessions(user_id: int) -> list[Session]:
     """A user's sessions that still work, newest first."""
+    now = timezone.now()
     return list(
-        Session.objects.filter(user=user_id, revoked_at=None, expires_at__gt=timezone.now())
+        Session.objects.filter(
+            user=user_id,
+            revoked_at=None,
+            expires_at__gt=now,
+            last_used_at__gt=now - session_idle(),
+        )
     )
 
 
 def open_session(user_id: int, jti: UUID) -> Session | None:
     """One of a user's own open sessions."""
     return next((row for row in open_sessions(user_id) if row.jti == jti), None)
-
-
-def had_second_factor(jti: str | None) -> bool:
-    """Whether the login of this session proved a second factor."""
-    return jti is not None and Session.objects.filter(jti=jti, second_factor=True).exists()
 
 
 def all_users() -> list[User]:

@@ -13,14 +13,16 @@ from django.contrib.auth.models import Permission
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from accounts import errors, iprules, lockout, tokens
+from accounts import addresses, errors, iprules, lockout, tokens
 from accounts.audit import audit, differences
 from accounts.authentication import forget_user
 from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
 from accounts.models import ApiToken, Challenge, IpRule, Role, Session, SetupToken, User
+from accounts.queries import session_idle
 
 # Django hashes any length; a megabyte of password is an attack, not a password.
 MAX_PASSWORD_CHARS: Final = 1024
@@ -441,8 +443,18 @@ def create_api_token(
     expires_at: datetime | None,
     actor: User,
     ip: str | None = None,
+    networks: Iterable[str] = (),
+    in_path: bool = False,
 ) -> tuple[ApiToken, str]:
-    """A new API token: the row and the token itself, which exists nowhere else."""
+    """A new API token: the row and the token itself, which exists nowhere else.
+
+    `networks`: addresses and networks it may be used from; none: from anywhere. `in_path`:
+    whether it may stand in an address (`/t/<token>/…`).
+
+    Raises:
+        BadRequest, field `networks`
+    """
+    allowed = normalised_networks(networks)
     token = tokens.new_api_token()
     row = ApiToken.objects.create(
         user=user,
@@ -450,11 +462,30 @@ def create_api_token(
         label=label,
         scopes=None if scopes is None else sorted(scopes),
         expires_at=expires_at,
+        networks=allowed,
+        in_path=in_path,
     )
     audit(
-        "token.created", actor=actor, subject=user, ip=ip, token=row.token_hash_prefix, label=label
+        "token.created",
+        actor=actor,
+        subject=user,
+        ip=ip,
+        token=row.token_hash_prefix,
+        label=label,
+        networks=allowed,
+        in_path=in_path,
     )
     return row, token
+
+
+def normalised_networks(networks: Iterable[str]) -> list[str]:
+    """Each network once, in the form in which it is compared."""
+    try:
+        return list(dict.fromkeys(str(addresses.network(text)) for text in networks))
+    except ValueError:
+        raise errors.BadRequest(
+            "networks: give addresses or networks, like 192.168.0.0/16.", field="networks"
+        ) from None
 
 
 @transaction.atomic
@@ -486,11 +517,14 @@ def check_setup_token(token: str) -> bool:
 
 
 def remove_stale() -> int:
-    """Delete sessions and tokens that ended or expired a day ago or more, and what was begun
-    and not finished in time; how many went."""
+    """Delete API tokens that expired a day ago or more, sessions that ended so long ago that
+    they tell no more from where somebody logs in, and what was begun and not finished in time;
+    how many went."""
     now = timezone.now()
-    limit = now - timedelta(days=1)
-    ended, _ = Session.objects.filter(expires_at__lt=limit).delete()
-    expired, _ = ApiToken.objects.filter(expires_at__lt=limit).delete()
+    expired, _ = ApiToken.objects.filter(expires_at__lt=now - timedelta(days=1)).delete()
+    limit = now - lockout.FAMILIAR_FOR
+    over = Q(expires_at__lt=limit) | Q(revoked_at__lt=limit)
+    unused = Q(last_used_at__lt=limit - session_idle())
+    ended, _ = Session.objects.filter(over | unused).delete()
     begun, _ = Challenge.objects.filter(expires_at__lt=now).delete()
     return ended + expired + begun

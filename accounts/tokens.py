@@ -50,5 +50,7 @@ def read_session_jwt(token: str) -> UUID:
         return UUID(hex=str(AccessToken(token)["jti"]))  # type: ignore[arg-type]
     except ExpiredTokenError:
         raise errors.TokenExpired from None
-    except (TokenError, ValueError, KeyError):
+    except (TokenError, LookupError, TypeError, ValueError, ArithmeticError, OSError):
+        # The last few are claims that are no times at all: the libraries pass on what Python
+        # raises for a text, a list, or a number beyond all years.
         raise errors.TokenInvalid from None

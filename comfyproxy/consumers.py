@@ -14,9 +14,9 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from accounts.authentication import identify
 from accounts.capabilities import Capability
 from accounts.credentials import find_credential
-from accounts.errors import BadRequest, GatewayError, Unauthenticated
+from accounts.errors import BadRequest, GatewayError, IpBlocked, Unauthenticated
 from comfyproxy.calls import JSON_TYPE
-from comfyproxy.gate import SCOPE_KEY, Admitted
+from comfyproxy.gate import SCOPE_KEY, Admitted, address_of
 from comfyproxy.hub import ClientSocket, UpstreamSession, hub
 from comfyproxy.outbox import Frame, OverflowedError
 from comfyproxy.relay import announced_flags, may_go_up
@@ -133,9 +133,11 @@ class SocketConsumer(AsyncWebsocketConsumer):
             credential = find_credential(
                 self.scope["headers"], self.scope["query_string"], query_allowed=True
             )
-            identity = await identify(credential)
+            identity = await identify(credential, address_of(self.scope))
         except Unauthenticated:
             return UNAUTHENTICATED
+        except IpBlocked:
+            return FORBIDDEN
         except Exception:
             # The database does not answer: nobody is let in, nobody stays in.
             logger.exception("an open socket could not be checked")

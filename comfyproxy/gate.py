@@ -70,10 +70,16 @@ async def _match(method: str, path: CanonicalPath) -> Match:
 async def _identity(scope: Scope, method: str, websocket: bool) -> Identity:
     headers = scope["headers"]
     credential = find_credential(headers, scope["query_string"], query_allowed=True)
-    identity = await identify(credential)
+    identity = await identify(credential, address_of(scope))
     if credential is not None and credential.place is Place.COOKIE:
         check_same_origin(headers, scheme=scope["scheme"], method=method, websocket=websocket)
     return identity
+
+
+def address_of(scope: Scope) -> str | None:
+    """The client's address, as the front found it."""
+    client = scope.get("client")
+    return client[0] if client else None
 
 
 def log_refusal(scope: Scope, error: errors.GatewayError) -> None:

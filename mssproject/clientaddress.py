@@ -1,33 +1,16 @@
 """The client's address and scheme, believing a proxy's headers only if the proxy is trusted."""
 
 from collections.abc import Sequence
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
 
+from accounts.addresses import Address, Network, address, network
 from accounts.credentials import RawHeaders
 
-Networks = tuple[IPv4Network | IPv6Network, ...]
+Networks = tuple[Network, ...]
 
 
 def networks(entries: Sequence[str]) -> Networks:
     """Parse MSS_TRUSTED_PROXIES (checked at start)."""
-    return tuple(ip_network(entry, strict=False) for entry in entries)
-
-
-def _parsed(text: str) -> IPv4Address | IPv6Address | None:
-    """An address in the one form that everything else stores and compares: without the zone
-    of a link-local one, and IPv4 as such."""
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
+    return tuple(network(entry) for entry in entries)
 
 
 def client_of(peer: str, scheme: str, headers: RawHeaders, trusted: Networks) -> tuple[str, str]:
@@ -36,13 +19,13 @@ def client_of(peer: str, scheme: str, headers: RawHeaders, trusted: Networks) ->
     `X-Forwarded-For` is read from the right: the first address that is no trusted proxy is
     the client. What stands further left is the client's own claim.
     """
-    client = _parsed(peer)
+    client = address(peer)
     if client is None:
         return peer, scheme
     if not _trusted(client, trusted):
         return str(client), scheme
     for text in reversed(_values(headers, b"x-forwarded-for")):
-        candidate = _parsed(text)
+        candidate = address(text)
         if candidate is None:
             break
         client = candidate
@@ -56,8 +39,8 @@ def client_of(peer: str, scheme: str, headers: RawHeaders, trusted: Networks) ->
     return str(client), scheme
 
 
-def _trusted(address: IPv4Address | IPv6Address, trusted: Networks) -> bool:
-    return any(address in network for network in trusted)
+def _trusted(client: Address, trusted: Networks) -> bool:
+    return any(client in proxies for proxies in trusted)
 
 
 def _values(headers: RawHeaders, name: bytes) -> list[str]:

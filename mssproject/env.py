@@ -117,10 +117,12 @@ class Env(BaseSettings):
     session_hours: float = Field(
         24, alias="MSS_SESSION_HOURS", gt=0, le=8760, description="How long a login lasts at most."
     )
+    # Use is written once in a quarter of it, and an identity remembered for 5 s: with much less
+    # a session would end while it is used.
     session_idle_hours: float = Field(
         12,
         alias="MSS_SESSION_IDLE_HOURS",
-        gt=0,
+        ge=0.01,
         le=8760,
         description="A login that is not used for so long ends. An open ComfyUI page uses it.",
     )

@@ -23,6 +23,7 @@ from comfyproxy.entry import limited
 from comfyproxy.gate import log_refusal
 from comfyproxy.paths import canonical
 from comfyproxy.stream import send_reply
+from mssproject import pathtoken
 from mssproject.clientaddress import client_of, networks
 from mssproject.logging import request_id
 
@@ -45,6 +46,7 @@ STATIC_PREFIX: Final = "/mss-login/static"
 FAVICON: Final = "/favicon.ico"
 PAGE_BODY_LIMIT: Final = 10 * 1024 * 1024
 HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
+NO_REFERRER: Final = (b"referrer-policy", b"no-referrer")
 
 
 class Front:
@@ -62,10 +64,11 @@ class Front:
         peer, port = (scope.get("client") or ("", 0))[:2]
         address, scheme = client_of(peer, scope["scheme"], scope["headers"], self._trusted)
         scope = {**scope, "client": (address, port), "scheme": scheme}
+        below = pathtoken.take_out(scope)
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send)
         else:
-            await self._http(scope, receive, send)
+            await self._http(scope, receive, _finishing(scope, send, below=below))
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         plain = settings.MSS_FORCE_HTTPS and scope["scheme"] == "ws"
@@ -77,7 +80,6 @@ class Front:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
-        send = _finishing(scope, send)
         reply: Reply | None = None
         blocked = await _blocked(scope)
         if blocked is not None:
@@ -107,6 +109,9 @@ class Front:
         """
         path = canonical(scope["raw_path"])
         first = path.segments[0] if path.segments else ""
+        if first.partition("/")[0].casefold() == pathtoken.SEGMENT:
+            pathtoken.refuse(scope)
+            return self._comfy
         if first not in PAGES:
             if str(path) == FAVICON and not path.api:
                 _rewrite(scope, FAVICON)
@@ -171,9 +176,12 @@ def _to_https(scope: Scope) -> Reply:
     return Reply(308, [(b"location", target)])
 
 
-def _finishing(scope: Scope, send: Send) -> Send:
-    """Adds HSTS, and for a configured origin the CORS headers, to every answer."""
+def _finishing(scope: Scope, send: Send, *, below: bool) -> Send:
+    """Adds HSTS, and for a configured origin the CORS headers, to every answer. What an answer
+    `below` /t/ leads to must not learn the address."""
     extra: list[tuple[bytes, bytes]] = []
+    if below:
+        extra.append(NO_REFERRER)
     if scope["scheme"] == "https" and settings.MSS_FORCE_HTTPS:
         extra.append(HSTS)
     origin = header(scope["headers"], b"origin")
@@ -189,13 +197,14 @@ def _finishing(scope: Scope, send: Send) -> Send:
         ]
     if not extra:
         return send
+    replaced = {HSTS[0], NO_REFERRER[0]} if below else {HSTS[0]}
 
     async def finished(message: Message) -> None:
         if message["type"] == "http.response.start":
             given = [
                 (name, value)
                 for name, value in message.get("headers", ())
-                if name.lower() != HSTS[0]
+                if name.lower() not in replaced
             ]
             message = {**message, "headers": [*given, *extra]}
         await send(message)

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from accounts import login, queries, services
+from accounts import login, services
 from accounts.api.authentication import HasIdentity
 from accounts.api.base import GatewayView, validated
 from accounts.api.mfa import Permissions, session_caller
@@ -30,7 +30,6 @@ class PasswordView(GatewayView):
         user, identity = session_caller(request)
         given = validated(PasswordSerializer, request.data)
         login.check_password(request._request, user.username, given["current_password"])
-        second_factor = queries.had_second_factor(identity.jti)
         services.set_password(
             user,
             given["new_password"],
@@ -38,4 +37,6 @@ class PasswordView(GatewayView):
             keep_tokens=given["keep_tokens"],
             ip=login.client_ip(request._request),
         )
-        return login.finished(request._request, user, "/account", second_factor=second_factor)
+        return login.finished(
+            request._request, user, "/account", second_factor=identity.second_factor
+        )

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import errors, iprules, mfa, queries, services
+from accounts import addresses, errors, mfa, queries, services
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.serializers import StrictBooleanField, StrictCharField, password_field
@@ -230,7 +230,7 @@ def parsed_list(entries: Any, name: str, kind: str) -> list[IpRule]:
             IpEntrySerializer, {"network": entry} if isinstance(entry, str) else entry
         )
         try:
-            network = str(iprules.network(given["network"]))
+            network = str(addresses.network(given["network"]))
         except ValueError:
             raise errors.BadRequest(f"{name} holds what is no network.", field=name) from None
         rules[network] = IpRule(**{**given, "network": network, "kind": kind})

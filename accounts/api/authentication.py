@@ -12,7 +12,7 @@ from accounts import errors
 from accounts.authentication import identify_sync
 from accounts.credentials import Place, check_same_origin, find_credential
 from accounts.identity import Identity
-from accounts.middleware import raw_headers, request_scheme
+from accounts.middleware import client_ip, raw_headers, request_scheme
 from accounts.models import User
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class IdentityAuthentication(BaseAuthentication):
         credential = find_credential(headers)
         if credential is None:
             return None
-        identity = identify_sync(credential)
+        identity = identify_sync(credential, client_ip(request._request))
         if credential.place is Place.COOKIE:
             check_same_origin(
                 headers,

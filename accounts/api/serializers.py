@@ -76,6 +76,10 @@ class TokenRequestSerializer(ProofSerializer):
     scopes = serializers.ListField(
         child=StrictCharField(max_length=64), required=False, allow_null=True, max_length=64
     )
+    networks = serializers.ListField(
+        child=StrictCharField(max_length=64), required=False, max_length=50
+    )
+    in_path = StrictBooleanField(required=False)
     require_password_reauth = serializers.BooleanField(required=False, default=False)
 
 

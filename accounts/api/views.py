@@ -77,6 +77,8 @@ class GenerateTokenView(GatewayView):
             expires_at=expires_at,
             actor=user,
             ip=client_ip(request),
+            networks=wanted.get("networks", ()),
+            in_path=wanted.get("in_path", False),
         )
         return Response(
             {
@@ -107,7 +109,8 @@ class GenerateTokenView(GatewayView):
 
 def _of_token(wanted: dict[str, Any]) -> dict[str, Any]:
     """What the request says of the token to be, without what proves who asks."""
-    return {name: wanted[name] for name in ("label", "scopes", "expire_hours") if name in wanted}
+    names = ("label", "scopes", "expire_hours", "networks", "in_path")
+    return {name: wanted[name] for name in names if name in wanted}
 
 
 def _check(
@@ -116,10 +119,11 @@ def _check(
     """Hours and scopes that the token will have, for somebody who holds `held`.
 
     Raises:
-        PermissionDenied, BadRequest INVALID_SCOPE
+        PermissionDenied, BadRequest (INVALID_SCOPE, field `networks`)
     """
     if Capability.HAVE_API_TOKENS not in held:
         raise errors.PermissionDenied(permission=str(Capability.HAVE_API_TOKENS))
+    services.normalised_networks(wanted.get("networks", ()))
     hours = _granted_hours(wanted.get("expire_hours", DEFAULT_TOKEN_HOURS), held)
     return hours, _granted_scopes(wanted.get("scopes"), held)
 
@@ -152,8 +156,11 @@ def token_json(row: ApiToken) -> dict[str, Any]:
         "token_hash_prefix": row.token_hash_prefix,
         "label": row.label,
         "scopes": row.scopes,
+        "networks": row.networks,
+        "in_path": row.in_path,
         "created_at": row.created_at,
         "last_used_at": row.last_used_at,
+        "last_used_ip": row.last_used_ip,
         "expires_at": row.expires_at,
     }
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from tests.accounts.acting import Newcomer, app, browser, mint, session
-from tests.browser import Browser
+from tests.browser import Browser, form_fields
 from tests.cast import Person
 from tests.client import Client
 from tests.gateway import Gateway
+from tests.refusals import wait_until
 
 pytestmark = pytest.mark.usefixtures("log_without_secrets")
 
@@ -231,6 +232,23 @@ def test_admin_ends_a_single_session_or_token(
     assert page is not None
     assert admin.submit(page[1] + "delete/").status_code == 302
     assert client.get(ME).json()["code"] in ("TOKEN_REVOKED", "TOKEN_INVALID")
+
+
+def test_admin_sees_a_tokens_limits_and_its_last_use(
+    gateway: Gateway, newcomer: Newcomer, admin: Browser
+) -> None:
+    person = newcomer()
+    token = mint(gateway, person, networks=["127.0.0.0/8", "192.0.2.7"], in_path=True)
+    assert Client(gateway.url, token).get(ME).status_code == 200
+    listed = admin.get(f"/admin/accounts/apitoken/?q={person.username}").text
+    page = re.search(r'href="(/admin/accounts/apitoken/[^/]+/change/)', listed)
+    assert page is not None
+    wait_until(lambda: ">127.0.0.1<" in admin.get(page[1]).text)
+    shown = admin.get(page[1]).text
+    assert "127.0.0.0/8" in shown and "192.0.2.7/32" in shown and "icon-yes" in shown
+    # It is looked at, not edited.
+    assert not {"networks", "in_path"} & set(form_fields(shown))
+    assert admin.post(page[1], data={"networks": "[]"}).status_code == 403
 
 
 def test_roles_page_refuses_what_would_break(gateway: Gateway, admin: Browser) -> None:

@@ -52,9 +52,19 @@ def test_owner_lists_tokens_newest_first_without_secrets(
             "token_hash_prefix": prefix_of(gateway, tokens[1]),
             "label": "new",
             "scopes": None,
+            "networks": [],
+            "in_path": False,
             "last_used_at": None,
+            "last_used_ip": None,
         },
-        {"token_hash_prefix": prefix_of(gateway, tokens[0]), "label": "old", "scopes": ["can_run"]},
+        {
+            "token_hash_prefix": prefix_of(gateway, tokens[0]),
+            "label": "old",
+            "scopes": ["can_run"],
+            "networks": [],
+            "in_path": False,
+            "last_used_ip": "127.0.0.1",
+        },
     ]
     assert not any(token in answer.text for token in tokens)
 

@@ -96,7 +96,12 @@ def _enable(admin: User, user: User) -> None:
 
 
 EVENTS: dict[str, tuple[Callable[[User, User], object], str, str, dict[str, Any]]] = {
-    "login": (lambda admin, user: _session(user), "uwe", "uwe", {"jti": ...}),
+    "login": (
+        lambda admin, user: _session(user),
+        "uwe",
+        "uwe",
+        {"jti": ..., "second_factor": False},
+    ),
     "login.failed": (_fail, "", "uwe", {"username": "uwe"}),
     "lockout": (_lock, "", "uwe", {"username": "uwe", "by": "user name", "until": ...}),
     "token.created": (_token, "uwe", "uwe", {"token": ..., "label": "phone"}),

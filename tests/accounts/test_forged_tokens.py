@@ -137,6 +137,66 @@ models.Session.objects.filter(jti=jti).update(expires_at=timezone.now())
     assert codes(gateway, token) == {"TOKEN_EXPIRED"}
 
 
+def test_clocks_that_differ_open_nothing_and_break_nothing(
+    gateway: Gateway, claims: dict[str, Any], key: str
+) -> None:
+    """The server's own key, and times that no server of ours would write."""
+    now = int(time.time())
+    invalid, expired = {"TOKEN_INVALID"}, {"TOKEN_EXPIRED"}
+    odd: dict[str, tuple[dict[str, Any], set[str]]] = {
+        "not yet": ({"nbf": now + 3600}, invalid),
+        "made in the future": ({"iat": now + 3600}, invalid),
+        "made long ago": ({"iat": 0, "nbf": 0}, {"OK"}),
+        "before the epoch": ({"exp": -1}, expired),
+        "at the epoch": ({"exp": 0}, expired),
+        "a second ago": ({"exp": now - 1}, expired),
+        "as text": ({"exp": str(now + 3600)}, invalid),
+        "in milliseconds": ({"exp": now * 1000}, invalid),
+        "beyond all years": ({"exp": 10**18}, invalid),
+        "beyond all numbers": ({"exp": 10**400}, invalid),
+        "infinite": ({"exp": float("inf")}, invalid),
+        "no number": ({"exp": float("nan")}, invalid),
+        "a list": ({"exp": [now + 3600]}, invalid),
+        "made at no time": ({"iat": []}, invalid),
+        "from no time on": ({"nbf": {}}, invalid),
+        "true": ({"exp": True}, expired),
+    }
+    found = {
+        name: codes(gateway, pyjwt.encode({**claims, **changed}, key, "HS256"))
+        for name, (changed, _) in odd.items()
+    }
+    assert found == {name: expected for name, (_, expected) in odd.items()}
+
+
+def test_later_end_in_the_claims_outlives_no_session(
+    gateway: Gateway, newcomer: Newcomer, key: str
+) -> None:
+    token = session(gateway, newcomer())
+    claims = pyjwt.decode(token, options={"verify_signature": False})
+    longer = pyjwt.encode({**claims, "exp": int(time.time()) + 10**8}, key, "HS256")
+    gateway.run(
+        """
+from django.utils import timezone
+from accounts import models
+models.Session.objects.filter(jti=jti).update(expires_at=timezone.now())
+""",
+        jti=claims["jti"],
+    )
+    assert codes(gateway, longer) == {"TOKEN_EXPIRED"}
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{0}, {1}", "{0},{1}", "{0} {1}", "{0}, Bearer {1}", "{0};{1}", "{0}\t{1}", "Bearer {0}"],
+)
+def test_two_tokens_in_one_header_are_none(
+    gateway: Gateway, newcomer: Newcomer, good: str, form: str
+) -> None:
+    other = mint(gateway, newcomer())
+    for first, second in ((good, other), (other, good), (good, good), (good, "x"), ("x", good)):
+        assert codes(gateway, form.format(first, second)) == {"TOKEN_INVALID"}
+
+
 CHANGES = {
     "disabled": "services.set_active(user, False, actor=None)",
     "deleted": "services.delete_user(user, actor=None)",

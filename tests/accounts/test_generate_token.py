@@ -43,8 +43,11 @@ def test_app_exchanges_its_password_for_a_token(gateway: Gateway, path: str, enc
         "token_hash_prefix": answer["token_hash_prefix"],
         "label": "my phone",
         "scopes": None,
+        "networks": [],
+        "in_path": False,
         "expires_in_hours": 720.0,
         "last_used_at": None,
+        "last_used_ip": None,
     }
     assert "Set-Cookie" not in made.headers
     me = Client(gateway.url, token).get("/mss-login/api/me").json()

@@ -7,7 +7,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from accounts import iprules
+from accounts import addresses
 from accounts.iprules import Entry, Rules
 from tests.accounts.acting import session
 from tests.browser import Browser
@@ -31,8 +31,8 @@ call_command("owner", "clear-ip-rules", stdout=io.StringIO())
 
 def rules(allow: str = "", deny: str = "") -> Rules:
     return Rules(
-        tuple(Entry(iprules.network(text)) for text in allow.split()),
-        tuple(Entry(iprules.network(text)) for text in deny.split()),
+        tuple(Entry(addresses.network(text)) for text in allow.split()),
+        tuple(Entry(addresses.network(text)) for text in deny.split()),
     )
 
 
@@ -58,7 +58,7 @@ def test_rules_admit_what_they_say(allow: str, deny: str, address: str, admitted
 
 
 def test_expired_rules_count_no_more() -> None:
-    past = Entry(iprules.network("10.0.0.0/8"), NOW - timedelta(seconds=1))
+    past = Entry(addresses.network("10.0.0.0/8"), NOW - timedelta(seconds=1))
     assert Rules(allow=(past,)).admit("11.0.0.1", NOW)
     assert Rules(deny=(past,)).admit("10.0.0.1", NOW)
 

@@ -2,9 +2,10 @@
 
 from html import unescape
 
+import jwt as pyjwt
 import pytest
 
-from tests.accounts.acting import Newcomer, browser
+from tests.accounts.acting import Newcomer, browser, session
 from tests.browser import NAVIGATION, Browser
 from tests.cast import ALICE, PASSWORD
 from tests.client import Client
@@ -72,6 +73,37 @@ def test_name_is_taken_in_any_case(gateway: Gateway) -> None:
     body = {"username": "ALICE", "password": PASSWORD}
     jwt = Client(gateway.url).post("/login", json=body).json()["jwt_token"]
     assert Client(gateway.url, jwt).get("/mss-login/api/me").json()["username"] == "alice"
+
+
+@pytest.mark.parametrize("planted", ["another's", "own", "nonsense"])
+def test_cookie_from_before_the_login_is_not_what_the_login_yields(
+    gateway: Gateway, newcomer: Newcomer, planted: str
+) -> None:
+    """Whoever put it there knows that one, and must not know what comes of it."""
+    attacker = session(gateway, newcomer())
+    before = {"another's": attacker, "own": session(gateway, ALICE), "nonsense": "known"}[planted]
+    page = Browser(gateway.url, before)
+    answer = page.submit("/login", username=ALICE.username, password=PASSWORD)
+    assert answer.status_code == 302
+    (after,) = [cookie.value for cookie in answer.cookies if cookie.name == "jwt_token"]
+    assert after is not None and jti(after) not in (jti(attacker), jti(before))
+    assert Client(gateway.url, after).get("/mss-login/api/me").json()["username"] == ALICE.username
+    # What was planted stands for whom it stood before, or nobody.
+    old = Client(gateway.url, before).get("/mss-login/api/me").json()
+    assert old.get("username") != ALICE.username or planted == "own"
+    assert Client(gateway.url, attacker).get("/mss-login/api/me").json()["username"] != "alice"
+
+
+def test_every_login_is_a_session_of_its_own(gateway: Gateway) -> None:
+    made = [Client(gateway.url).post("/login", json=GOOD).json()["jwt_token"] for _ in range(2)]
+    assert jti(made[0]) != jti(made[1])
+
+
+def jti(token: str) -> str:
+    try:
+        return str(pyjwt.decode(token, options={"verify_signature": False})["jti"])
+    except pyjwt.DecodeError:
+        return "none"
 
 
 # --- who gets HTML ------------------------------------------------------------------------

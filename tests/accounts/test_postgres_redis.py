@@ -15,6 +15,8 @@ from tests.cast import PASSWORD, Person
 from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
+from tests.listener import Listener, Refused
+from tests.refusals import check_refusal, wait_until
 from tests.services import POSTGRES_URL, REDIS_URL, require_postgres_and_redis
 
 ME = "/mss-login/api/me"
@@ -182,6 +184,37 @@ def test_lost_connections_to_the_database_are_made_anew(big: Gateway, database: 
         answers = pool.map(lambda client: client.get("/queue").status_code, clients[4:])
         assert list(answers) == [200] * 4
     assert [client.get(ME).status_code for client in clients] == [200] * 8
+    big.run("from django.db import connection; connection.close()")
+
+
+def test_lost_database_lets_nobody_in_and_nobody_stay(big: Gateway, database: str) -> None:
+    """What was known of a token a moment ago counts for 5 s and no longer."""
+    client, page = app(big, USER), Browser(big.url, session(big, ADMIN))
+    token = Client(big.url, mint(big, USER))
+    everyone = (client, page, token, app(big, USER), Client(big.url, "mss_unknown"))
+    for known in everyone[:3]:
+        assert known.get("/queue").status_code == 200
+    socket = Listener(client)
+    name = database.rpartition("/")[2]
+    with psycopg.connect(f"{POSTGRES_URL}/postgres", autocommit=True) as server:
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        lost = time.monotonic()
+        try:
+            server.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
+            assert socket.close_code(seconds=10) in (1012, 4401)
+            assert time.monotonic() - lost < 10
+            time.sleep(max(lost + 5.5 - time.monotonic(), 0))
+            for path in ("/queue", "/extensions", ME, "/admin/", "/login", "/assets/x.js"):
+                for somebody in everyone:
+                    check_refusal(somebody.get(path), 500, "INTERNAL_ERROR")
+            with pytest.raises(Refused):
+                Listener(client)
+        finally:
+            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    wait_until(lambda: client.get("/queue").status_code == 200)
+    assert page.get("/admin/").status_code == 200
     big.run("from django.db import connection; connection.close()")
 
 

@@ -250,21 +250,40 @@ def test_every_change_leaves_one_audit_row_that_outlives_the_account() -> None:
     ]
 
 
-def test_housekeeping_removes_what_ended_a_day_ago_and_nothing_else() -> None:
+def test_housekeeping_removes_api_tokens_a_day_after_they_expired() -> None:
     user = make("uwe")
     now = timezone.now()
     for hours in (-25, -23, 1):
-        Session.objects.create(user=user, expires_at=now + timedelta(hours=hours))
-        ApiToken.objects.create(
-            user=user, token_hash=str(hours), expires_at=now + timedelta(hours=hours)
-        )
+        expires_at = now + timedelta(hours=hours)
+        ApiToken.objects.create(user=user, token_hash=str(hours), expires_at=expires_at)
         # A login that was begun is worth nothing the moment it expires.
-        Challenge.objects.create(token_hash=str(hours), expires_at=now + timedelta(hours=hours))
+        Challenge.objects.create(token_hash=str(hours), expires_at=expires_at)
     ApiToken.objects.create(user=user, token_hash="never", expires_at=None)
-    assert services.remove_stale() == 4
+    assert services.remove_stale() == 3
     assert Challenge.objects.get().token_hash == "1"
-    assert Session.objects.count() == 2
     assert set(ApiToken.objects.values_list("token_hash", flat=True)) == {"-23", "1", "never"}
+
+
+def test_housekeeping_keeps_sessions_for_30_days_after_their_end() -> None:
+    """As long as they tell from where somebody logs in."""
+    user = make("uwe")
+    now, day, idle = timezone.now(), timedelta(days=1), timedelta(hours=12)
+    ahead = now + 5 * day
+
+    def add(agent: str, **times: object) -> None:
+        given = {"expires_at": ahead, "last_used_at": now} | times
+        Session.objects.create(user=user, user_agent=agent, **given)
+
+    add("open")
+    add("expired lately", expires_at=now - 29 * day)
+    add("expired", expires_at=now - 31 * day)
+    add("revoked lately", revoked_at=now - 29 * day)
+    add("revoked", revoked_at=now - 31 * day)
+    add("unused lately", last_used_at=now - 30 * day)
+    add("unused", last_used_at=now - 31 * day - idle)
+    assert services.remove_stale() == 3
+    kept = set(Session.objects.values_list("user_agent", flat=True))
+    assert kept == {"open", "expired lately", "revoked lately", "unused lately"}
 
 
 # --- the setup token ------------------------------------------------------------------------------

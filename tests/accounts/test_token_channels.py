@@ -122,6 +122,12 @@ def test_two_authorization_headers_are_refused(gateway: Gateway, token: str, pat
 
 
 @pytest.mark.parametrize("path", ALL)
+def test_same_token_in_two_places_counts_once(gateway: Gateway, token: str, path: str) -> None:
+    given = (bearer(token), cookie(token))
+    assert code(gateway, path, *given, params={"token": token, "access_token": token}) == "OK"
+
+
+@pytest.mark.parametrize("path", ALL)
 def test_no_token_at_all_is_said_so(gateway: Gateway, path: str) -> None:
     assert code(gateway, path) == "AUTH_REQUIRED"
     assert code(gateway, path, ("Cookie", "jwt_token=")) == "AUTH_REQUIRED"

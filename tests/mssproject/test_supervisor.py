@@ -138,7 +138,7 @@ from django.utils import timezone
 from accounts.models import Session, User
 from accounts.tasks import remove_stale
 import mssproject.celery
-old = timezone.now() - timedelta(days=9)
+old = timezone.now() - timedelta(days=99)
 Session.objects.create(user=User.objects.get(), created_at=old, expires_at=old)
 remove_stale.delay()
 """

@@ -60,6 +60,17 @@ CASES = [
         code=USER + SOON + "Session.objects.filter(user=user).update(expires_at=soon)",
     ),
     Case(
+        "session-unused",
+        code=USER + SOON + "long_ago = soon - timedelta(hours=13)\n"
+        "Session.objects.filter(user=user).update(last_used_at=long_ago)",
+    ),
+    Case(
+        "networks-narrowed",
+        code=USER + "ApiToken.objects.filter(user=user).update(networks=['192.0.2.0/24'])",
+        closes_with=4403,
+        by_token=True,
+    ),
+    Case(
         "token-expired",
         code=USER + SOON + "ApiToken.objects.filter(user=user).update(expires_at=soon)",
         by_token=True,
@@ -113,7 +124,7 @@ def test_socket_ends_with_what_let_it_in(gateway: Gateway) -> None:
     for case in CASES[1:]:
         with pytest.raises(Refused) as caught:
             Listener(clients[case.name], case.name)
-        assert caught.value.status == (403 if case.name == "demoted" else 401)
+        assert caught.value.status == (403 if case.closes_with == 4403 else 401)
     stays, client = sockets["stays"], clients["stays"]
     stays.until_end(submit(client, save(), client_id=stays.sid))
     stays.close()

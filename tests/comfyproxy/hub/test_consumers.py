@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError
 
-from accounts.errors import TokenRevoked
+from accounts.errors import IpBlocked, TokenRevoked
 from accounts.identity import Identity
 from comfyproxy import consumers
 from comfyproxy import hub as hub_module
@@ -74,7 +74,7 @@ async def connect(
         made.append(Connection())
         return made[-1]
 
-    async def identify(credential: object) -> Identity:
+    async def identify(credential: object, address: object) -> Identity:
         return identity(ALICE)
 
     monkeypatch.setattr(consumers, "hub", hub)
@@ -163,10 +163,11 @@ async def test_server_that_stops_ends_it_as_well(connect: Callable[[], Connectio
     ("answer", "code"),
     [
         (TokenRevoked(), 4401),
+        (IpBlocked(), 4403),
         (DatabaseError("locked"), 1012),
         (replace(identity(ALICE), capabilities=frozenset()), 4403),
     ],
-    ids=["revoked", "no database", "demoted"],
+    ids=["revoked", "not from there any more", "no database", "demoted"],
 )
 async def test_open_socket_is_asked_again_who_it_is(
     answer: Any,
@@ -178,7 +179,7 @@ async def test_open_socket_is_asked_again_who_it_is(
     connection = connect()
     await connection.has_sent("accept", "send")
 
-    async def identify(credential: object) -> Identity:
+    async def identify(credential: object, address: object) -> Identity:
         if isinstance(answer, Exception):
             raise answer
         assert isinstance(answer, Identity)

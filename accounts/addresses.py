@@ -1,0 +1,32 @@
+"""Addresses and networks written as text, read in one way by all who compare them.
+
+::ffff:10.0.0.1 is 10.0.0.1 that came over an IPv6 socket (RFC 4291, 2.5.5.2): the IPv4 address
+counts, in an address as in a network.
+"""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+
+def address(text: str) -> Address | None:
+    """The address, without the zone of a link-local one; None for what is none."""
+    try:
+        parsed = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
+def network(text: str) -> Network:
+    """An address or a network.
+
+    Raises:
+        ValueError
+    """
+    parsed = ip_network(text.strip(), strict=False)
+    first = getattr(parsed.network_address, "ipv4_mapped", None)
+    if first is not None and parsed.prefixlen >= 96:
+        return ip_network(f"{first}/{parsed.prefixlen - 96}")
+    return parsed

@@ -1,0 +1,46 @@
+"""The admin site: Django's, entered through /login and living on the same session."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from accounts import mfa
+from accounts.middleware import page_identity
+from accounts.models import User
+
+
+class GatewayAdminSite(AdminSite):
+    """No login form and no logout of its own."""
+
+    site_header = site_title = "MSS-Login"
+    index_title = "Administration"
+    site_url = "/"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Staff. Whoever has or must have a second factor must have proved it in this login: a
+        session from before it was required opens the administration no more."""
+        user = request.user
+        if not super().has_permission(request) or not isinstance(user, User):
+            return False
+        identity = page_identity(request)
+        proved = identity is not None and identity.second_factor
+        return proved or mfa.due(user) is None
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        target = request.GET.get("next") or "/admin/"
+        return HttpResponseRedirect(f"/login?{urlencode({'next': target})}")
+
+    def logout(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return HttpResponseRedirect("/logout")
+
+    def password_change(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # Django's own form would leave sessions open and the audit trail empty.
+        return HttpResponseRedirect("/account")
