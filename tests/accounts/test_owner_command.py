@@ -3,6 +3,7 @@
 import pytest
 
 from tests.accounts.acting import Newcomer
+from tests.accounts.factors import ENROL
 from tests.cast import PASSWORD
 from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
@@ -46,6 +47,12 @@ result = [users, found is not None, AuditEntry.objects.filter(event=event).count
 """
 
 
+IS_ENROLLED = """
+from accounts import mfa, models
+result = mfa.is_enrolled(models.User.objects.get(username="olga"))
+"""
+
+
 def test_console_creates_resets_and_hands_over(empty: Gateway) -> None:
     assert run(empty, "reset-password", password=NEW) == (
         1,
@@ -63,6 +70,13 @@ def test_console_creates_resets_and_hands_over(empty: Gateway) -> None:
     assert run(empty, "reset-password", password=NEW)[0] == 0
     assert state("olga", NEW, "user.password") == [{"olga": "owner"}, True, 1]
     assert state("olga", PASSWORD, "user.password")[1] is False
+
+    empty.run(ENROL, username="olga")
+    assert run(empty, "reset-mfa") == (
+        0,
+        "olga has no second factor any more; sessions ended.",
+    )
+    assert empty.run(IS_ENROLLED) is False
 
     assert run(empty, "transfer", "nobody") == (1, "There is no account nobody.")
     empty.run(
