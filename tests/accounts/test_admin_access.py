@@ -140,7 +140,8 @@ Group.objects.get_or_create(name="admin-test-team")
     page = Browser(gateway.url, jwt)
     pages = every_page(page)
     models = {path.split("/")[3] for path in pages if path.endswith("/change/")}
-    assert models == {
+    # What may or may not be there is other tests' doing: locked names, invitations.
+    assert models - {"accessattempt", "accountlink"} == {
         "apitoken",
         "auditentry",
         "group",

@@ -158,20 +158,6 @@ def test_admin_sets_a_password_and_every_session_ends(
     assert ["user.password", adam.username] in gateway.run(TRAIL, username=person.username)
 
 
-def test_admin_reaches_the_own_password_by_the_link_in_the_header(
-    gateway: Gateway, newcomer: Newcomer
-) -> None:
-    person = newcomer("admin")
-    page = browser(gateway, person)
-    other = app(gateway, person)
-    target = page.get("/admin/password_change/").headers["Location"]
-    assert target == page_of(gateway, person, "password")
-    done = page.submit(target, new_password1=NEW_PASSWORD, new_password2=NEW_PASSWORD)
-    assert done.status_code == 302
-    assert other.get(ME).json()["code"] == "TOKEN_REVOKED"
-    assert page.get("/admin/").status_code == 302
-
-
 def test_admin_logs_people_out_everywhere_but_leaves_their_tokens(
     gateway: Gateway, newcomer: Newcomer, admin: Browser, adam: Person
 ) -> None:

@@ -104,7 +104,12 @@ EVENTS: dict[str, tuple[Callable[[User, User], object], str, str, dict[str, Any]
     ),
     "login.failed": (_fail, "", "uwe", {"username": "uwe"}),
     "lockout": (_lock, "", "uwe", {"username": "uwe", "by": "user name", "until": ...}),
-    "token.created": (_token, "uwe", "uwe", {"token": ..., "label": "phone"}),
+    "token.created": (
+        _token,
+        "uwe",
+        "uwe",
+        {"token": ..., "label": "phone", "networks": [], "in_path": False},
+    ),
     "token.revoked": (
         lambda admin, user: services.revoke_api_token(_token(admin, user), actor=admin, ip=IP),
         "adam",
@@ -140,7 +145,7 @@ EVENTS: dict[str, tuple[Callable[[User, User], object], str, str, dict[str, Any]
     "user.role": (_change(role="power"), "adam", "uwe", {"before": "user", "after": "power"}),
     "user.disabled": (_change(is_active=False), "adam", "uwe", {}),
     "user.enabled": (_enable, "adam", "uwe", {}),
-    "user.password": (_change(password=NEW_PASSWORD), "adam", "uwe", {}),
+    "user.password": (_change(password=NEW_PASSWORD), "adam", "uwe", {"tokens": 0}),
     "user.overrides": (
         _change(sfw_enforced=True, mfa_required=None),
         "adam",
