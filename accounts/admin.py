@@ -3,7 +3,6 @@
 Every change goes through `accounts.services`, so it is checked and leaves its audit row.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -18,6 +17,7 @@ from django.shortcuts import redirect, render
 from django.urls import path
 
 from accounts import errors, services
+from accounts.admin_base import ReadOnlyAdmin, TellingAdmin, actor_of
 from accounts.audit import audit
 from accounts.capabilities import Capability
 from accounts.login import client_ip
@@ -25,33 +25,6 @@ from accounts.models import ApiToken, AuditEntry, IpRule, Role, Session, User
 
 # Django's page for groups would show roles as well; TeamAdmin replaces it.
 admin.site.unregister(Group)
-
-
-def actor_of(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
-
-
-class TellingAdmin(admin.ModelAdmin):
-    """What a service refuses is told to the person, not shown as a server error.
-
-    Django has a transaction around each of these views, so the refusal undoes the change.
-    """
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return self._told(request, super().changeform_view, *args, **kwargs)
-
-    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return self._told(request, super().delete_view, *args, **kwargs)
-
-    def _told(
-        self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        try:
-            return view(request, *args, **kwargs)
-        except errors.GatewayError as error:
-            self.message_user(request, error.message, messages.ERROR)
-            return redirect(request.path)
 
 
 class AddUserForm(forms.ModelForm):
@@ -72,8 +45,24 @@ class AddUserForm(forms.ModelForm):
         return password
 
 
+class PasswordForm(SetPasswordForm):
+    """A new password, twice."""
+
+    keep_tokens = forms.BooleanField(
+        required=False,
+        label="Keep API tokens",
+        help_text="Otherwise they are removed, and apps and scripts need new ones.",
+    )
+
+
 class ChangeUserForm(forms.ModelForm):
     """An account as an admin edits it. The password has its own page."""
+
+    keep_tokens = forms.BooleanField(
+        required=False,
+        label="Keep API tokens",
+        help_text="Switching an account off removes them otherwise. They never work while it is.",
+    )
 
     password = ReadOnlyPasswordHashField(
         help_text='Stored hashed. <a href="../password/">Set another one.</a>'
@@ -124,10 +113,11 @@ class UserAdmin(TellingAdmin):
         if obj is None:
             return ((None, {"fields": ("username", "password", "role")}),)
         return (
-            (None, {"fields": ("username", "password", "email", "role", "is_active")}),
+            (None, {"fields": ("username", "password", "email", "role")}),
+            (None, {"fields": (("is_active", "keep_tokens"),)}),
             ("Overrides of the role", {"fields": ("mfa_required", "sfw_enforced")}),
             ("Teams and single capabilities", {"fields": ("groups", "user_permissions")}),
-            ("About", {"fields": ("namespace", "last_login", "date_joined")}),
+            ("About", {"fields": self.readonly_fields}),
         )
 
     def get_urls(self) -> Any:
@@ -139,14 +129,18 @@ class UserAdmin(TellingAdmin):
         user = self.get_object(request, id)
         if user is None or not self.has_change_permission(request, user):
             raise PermissionDenied
-        form = SetPasswordForm(user, request.POST or None)
+        form = PasswordForm(user, request.POST or None)
         if request.method == "POST" and form.is_valid():
             password = form.cleaned_data["new_password1"]
             try:
                 services.set_password(
-                    user, password, actor=actor_of(request), ip=client_ip(request)
+                    user,
+                    password,
+                    actor=actor_of(request),
+                    ip=client_ip(request),
+                    keep_tokens=form.cleaned_data["keep_tokens"],
                 )
-            except errors.BadRequest as error:
+            except errors.GatewayError as error:
                 form.add_error("new_password1", error.message)
             else:
                 self.message_user(request, "The password is set; all sessions have ended.")
@@ -199,7 +193,8 @@ class UserAdmin(TellingAdmin):
         obj.role, obj.is_active = before.role, before.is_active
         super().save_model(request, obj, form, change)
         services.set_role(obj, wanted_role, actor=actor, ip=ip)
-        services.set_active(obj, wanted_active, actor=actor, ip=ip)
+        keep = form.cleaned_data["keep_tokens"]
+        services.set_active(obj, wanted_active, actor=actor, ip=ip, keep_tokens=keep)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         # What an account owns goes with it, also what cannot be deleted by itself.
@@ -298,16 +293,6 @@ class TeamAdmin(admin.ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         return super().get_queryset(request).filter(role=None)
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows that are looked at, not edited."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class BelongsToUserAdmin(ReadOnlyAdmin):

@@ -20,7 +20,7 @@ from accounts import errors, iprules, tokens
 from accounts.audit import audit
 from accounts.authentication import forget_user
 from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
-from accounts.models import ApiToken, IpRule, Role, Session, SetupToken, User
+from accounts.models import AccountLink, ApiToken, IpRule, Role, Session, SetupToken, User
 
 # Django hashes any length; a megabyte of password is an attack, not a password.
 MAX_PASSWORD_CHARS: Final = 1024
@@ -47,7 +47,7 @@ def create_user(
     if wanted is None:
         raise errors.BadRequest(f"There is no role “{role}”.", field="role")
     if actor is not None:
-        _may_give(actor, wanted)
+        require_may_give(actor, wanted)
     user = _add_user(username, password, wanted)
     audit("user.created", actor=actor, subject=user, ip=ip, role=role)
     return user
@@ -118,7 +118,8 @@ def _first(error: ValidationError) -> str:
     return str(error.messages[0])
 
 
-def _may_give(actor: User, role: Role) -> None:
+def require_may_give(actor: User, role: Role) -> None:
+    """Raise PermissionDenied if this role is above `actor`, in rank or in what it may do."""
     if role.slug == OWNER_SLUG:
         raise errors.PermissionDenied("There is one owner; ownership can only be transferred.")
     if role.rank > actor.role.rank:
@@ -152,7 +153,7 @@ def set_role(user: User, role: Role, *, actor: User | None, ip: str | None = Non
     if actor is not None:
         if actor.pk == user.pk:
             raise errors.PermissionDenied("Nobody changes their own role.")
-        _may_give(actor, role)
+        require_may_give(actor, role)
     before = user.role_id
     user.role = role
     user.save(update_fields=["role"])
@@ -160,8 +161,16 @@ def set_role(user: User, role: Role, *, actor: User | None, ip: str | None = Non
 
 
 @transaction.atomic
-def set_active(user: User, active: bool, *, actor: User | None, ip: str | None = None) -> None:
-    """Enable or disable an account. Disabling ends every session at once."""
+def set_active(
+    user: User,
+    active: bool,
+    *,
+    actor: User | None,
+    ip: str | None = None,
+    keep_tokens: bool = False,
+) -> None:
+    """Enable or disable an account. Disabling ends every session at once, voids password
+    links and removes the API tokens, unless these are to be kept for when it is enabled."""
     _require_manage(actor, user)
     if user.is_active == active:
         return
@@ -169,20 +178,48 @@ def set_active(user: User, active: bool, *, actor: User | None, ip: str | None =
         raise errors.PermissionDenied("The owner cannot be disabled.")
     user.is_active = active
     user.save(update_fields=["is_active"])
-    if not active:
-        end_sessions(user)
-    audit("user.enabled" if active else "user.disabled", actor=actor, subject=user, ip=ip)
+    if active:
+        audit("user.enabled", actor=actor, subject=user, ip=ip)
+        return
+    removed = _end_access(user, keep_tokens=keep_tokens)
+    audit("user.disabled", actor=actor, subject=user, ip=ip, tokens=removed)
 
 
 @transaction.atomic
-def set_password(user: User, password: str, *, actor: User | None, ip: str | None = None) -> None:
-    """Set a new password and end every session of the account."""
+def set_password(
+    user: User,
+    password: str,
+    *,
+    actor: User | None,
+    ip: str | None = None,
+    keep_tokens: bool = False,
+) -> None:
+    """Set a new password; ends every session of the account, voids its password links and
+    removes its API tokens, unless these are to be kept.
+
+    Raises:
+        PermissionDenied, BadRequest for a weak password
+    """
     _require_manage(actor, user)
     check_password_strength(password, user)
     user.set_password(password)
     user.save(update_fields=["password"])
+    removed = _end_access(user, keep_tokens=keep_tokens)
+    audit("user.password", actor=actor, subject=user, ip=ip, tokens=removed)
+
+
+def _end_access(user: User, *, keep_tokens: bool) -> int:
+    """End what was begun under the former password; how many API tokens that removed."""
     end_sessions(user)
-    audit("user.password", actor=actor, subject=user, ip=ip)
+    void_password_links(user)
+    return 0 if keep_tokens else ApiToken.objects.filter(user=user).delete()[0]
+
+
+def void_password_links(user: User) -> None:
+    """Remove the account's password links that are not used yet."""
+    AccountLink.objects.filter(
+        kind=AccountLink.Kind.PASSWORD, user=user, used_at__isnull=True
+    ).delete()
 
 
 @transaction.atomic
@@ -212,10 +249,16 @@ def transfer_ownership(owner: User, heir: User, *, ip: str | None = None) -> Non
 
 @transaction.atomic
 def change_user(
-    user: User, changes: Mapping[str, Any], *, actor: User | None, ip: str | None = None
+    user: User,
+    changes: Mapping[str, Any],
+    *,
+    actor: User | None,
+    ip: str | None = None,
+    keep_tokens: bool = False,
 ) -> None:
     """Several changes at once, all or none: any of role (a slug), is_active, password,
-    sfw_enforced, mfa_required (None for the last two: as the role).
+    sfw_enforced, mfa_required (None for the last two: as the role). `keep_tokens` as in
+    `set_active` and `set_password`.
 
     Raises:
         as the single changes; BadRequest for an unknown role
@@ -227,9 +270,9 @@ def change_user(
             raise errors.BadRequest("There is no such role.", field="role")
         set_role(user, role, actor=actor, ip=ip)
     if "is_active" in changes:
-        set_active(user, changes["is_active"], actor=actor, ip=ip)
+        set_active(user, changes["is_active"], actor=actor, ip=ip, keep_tokens=keep_tokens)
     if "password" in changes:
-        set_password(user, changes["password"], actor=actor, ip=ip)
+        set_password(user, changes["password"], actor=actor, ip=ip, keep_tokens=keep_tokens)
     overrides = {
         name: changes[name] for name in ("sfw_enforced", "mfa_required") if name in changes
     }

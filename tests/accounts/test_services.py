@@ -198,20 +198,51 @@ def still_works(token: str) -> bool:
     authentication.cache.drop_all()
     try:
         authentication.identify_sync(Credential(token, Place.HEADER))
-    except errors.TokenRevoked:
+    except (errors.TokenRevoked, errors.TokenInvalid):
         return False
     return True
 
 
-def test_disabling_ends_sessions_and_tokens_and_enabling_brings_only_tokens_back() -> None:
+def api_token(user: User) -> str:
+    return services.create_api_token(user, label="", scopes=None, expires_at=None, actor=user)[1]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_disabling_ends_sessions_and_tokens_and_only_kept_tokens_come_back(keep: bool) -> None:
     user = make("uwe")
     _, jwt = services.start_session(user, ip=None, user_agent="")
-    _, token = services.create_api_token(user, label="", scopes=None, expires_at=None, actor=user)
+    token, bystander = api_token(user), api_token(make("other"))
     assert still_works(jwt) and still_works(token)
-    services.set_active(user, False, actor=None)
+    services.set_active(user, False, actor=None, keep_tokens=keep)
     assert not still_works(jwt) and not still_works(token)
     services.set_active(user, True, actor=None)
-    assert not still_works(jwt) and still_works(token)
+    assert (still_works(jwt), still_works(token)) == (False, keep)
+    assert still_works(bystander)
+    disabled = AuditEntry.objects.get(event="user.disabled")
+    assert disabled.details == {"tokens": 0 if keep else 1}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_new_password_removes_the_tokens_unless_they_are_kept(keep: bool) -> None:
+    user, bystander = make("uwe"), make("other")
+    mine, theirs = api_token(user), api_token(bystander)
+    services.set_password(user, "Another-77-secret", actor=user, keep_tokens=keep)
+    assert (still_works(mine), still_works(theirs)) == (keep, True)
+    assert AuditEntry.objects.get(event="user.password").details == {"tokens": 0 if keep else 1}
+
+
+def test_several_changes_at_once_treat_tokens_alike() -> None:
+    for keep in (True, False):
+        user = make(f"uwe-{keep}")
+        token = api_token(user)
+        change = {"password": "Another-77-secret", "is_active": True, "sfw_enforced": True}
+        services.change_user(user, change, actor=None, keep_tokens=keep)
+        assert still_works(token) is keep
+    # A change that is about neither leaves them.
+    user = make("ute")
+    token = api_token(user)
+    services.change_user(user, {"role": "power"}, actor=None)
+    assert still_works(token)
 
 
 def test_a_new_password_ends_every_session() -> None:

@@ -23,7 +23,10 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True)
         create = actions.add_parser("create", help="while there is no owner")
         create.add_argument("username")
-        actions.add_parser("reset-password", help="of the owner; ends their sessions")
+        reset = actions.add_parser(
+            "reset-password", help="of the owner; ends their sessions, removes their API tokens"
+        )
+        reset.add_argument("--keep-tokens", action="store_true", help="leave the API tokens")
         actions.add_parser("clear-ip-rules", help="let every address in again")
         transfer = actions.add_parser("transfer", help="to another account")
         transfer.add_argument("username", help="who becomes the owner")
@@ -38,8 +41,12 @@ class Command(BaseCommand):
                     self.stdout.write(f"{owner} is the owner.")
                 case "reset-password":
                     owner = _owner()
-                    services.set_password(owner, _password(), actor=None)
-                    self.stdout.write(f"The password of {owner} is set; all sessions ended.")
+                    keep = options["keep_tokens"]
+                    services.set_password(owner, _password(), actor=None, keep_tokens=keep)
+                    tokens = "API tokens are kept" if keep else "API tokens are removed"
+                    self.stdout.write(
+                        f"The password of {owner} is set; all sessions ended, {tokens}."
+                    )
                 case "clear-ip-rules":
                     nothing: dict[str, list[IpRule]] = {kind: [] for kind in IpRule.Kind.values}
                     services.replace_ip_rules(nothing, confirm=True, actor=None)
