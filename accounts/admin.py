@@ -88,7 +88,7 @@ class UserAdmin(TellingAdmin):
     list_filter = ("role", "is_active")
     list_select_related = ("role",)
     search_fields = ("username", "email")
-    readonly_fields = ("namespace", "last_login", "date_joined")
+    readonly_fields = ("namespace", "shared", "last_login", "date_joined")
     filter_horizontal = ("groups", "user_permissions")
     actions = ("log_out_everywhere",)
     form = ChangeUserForm

@@ -135,6 +135,15 @@ def may_manage(actor: User, subject: User) -> bool:
     return not subject.is_owner and subject.role.rank <= actor.role.rank
 
 
+def require_own_account(user: User) -> None:
+    """Raise PermissionDenied for an account that several people share: what one of them
+    changed about it, the others would find changed."""
+    if user.shared:
+        raise errors.PermissionDenied(
+            "Several people share this account. It has no password, tokens or second factor."
+        )
+
+
 def _require_manage(actor: User | None, subject: User) -> None:
     if actor is not None and not may_manage(actor, subject):
         raise errors.PermissionDenied("You may not change this account.")
@@ -150,6 +159,10 @@ def set_role(user: User, role: Role, *, actor: User | None, ip: str | None = Non
         raise errors.PermissionDenied("The owner's role cannot change; transfer the ownership.")
     if role.slug == OWNER_SLUG:
         raise errors.PermissionDenied("There is one owner; ownership can only be transferred.")
+    if user.shared and role.is_staff:
+        raise errors.PermissionDenied(
+            "Anybody can be the guest. Choose a role that does not open the admin."
+        )
     if actor is not None:
         if actor.pk == user.pk:
             raise errors.PermissionDenied("Nobody changes their own role.")
@@ -198,9 +211,10 @@ def set_password(
     removes its API tokens, unless these are to be kept.
 
     Raises:
-        PermissionDenied, BadRequest for a weak password
+        PermissionDenied (also for a shared account), BadRequest for a weak password
     """
     _require_manage(actor, user)
+    require_own_account(user)
     check_password_strength(password, user)
     user.set_password(password)
     user.save(update_fields=["password"])
@@ -237,6 +251,7 @@ def transfer_ownership(owner: User, heir: User, *, ip: str | None = None) -> Non
     """Make `heir` the owner; the former owner becomes an admin."""
     if not owner.is_owner or owner.pk == heir.pk:
         raise errors.PermissionDenied("Only the owner can hand the ownership over.")
+    require_own_account(heir)
     if not heir.is_active:
         raise errors.BadRequest("This account is disabled.", field="username")
     # In this order: the database allows no two owners, not even for a moment.
@@ -396,8 +411,11 @@ def end_sessions(user: User, *, keep: str | None = None) -> int:
 def end_all_sessions(
     user: User, *, keep: str | None = None, actor: User | None, ip: str | None = None
 ) -> int:
-    """As `end_sessions`, as an act of its own."""
+    """As `end_sessions`, as an act of its own. Of a shared account nobody who uses it ends
+    the others' sessions."""
     _require_manage(actor, user)
+    if user.shared and actor is not None and actor.pk == user.pk:
+        return 0
     ended = end_sessions(user, keep=keep)
     audit("sessions.ended", actor=actor, subject=user, ip=ip, ended=ended)
     return ended
@@ -416,7 +434,12 @@ def create_api_token(
     actor: User,
     ip: str | None = None,
 ) -> tuple[ApiToken, str]:
-    """A new API token: the row and the token itself, which exists nowhere else."""
+    """A new API token: the row and the token itself, which exists nowhere else.
+
+    Raises:
+        PermissionDenied for a shared account
+    """
+    require_own_account(user)
     token = tokens.new_api_token()
     row = ApiToken.objects.create(
         user=user,

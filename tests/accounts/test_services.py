@@ -245,6 +245,44 @@ def test_several_changes_at_once_treat_tokens_alike() -> None:
     assert still_works(token)
 
 
+# --- an account that several people share ---------------------------------------------------------
+
+
+def test_nobody_makes_a_shared_account_somebodys_own(owner: User) -> None:
+    shared = User.objects.create(username="guest", role=role("guest"), shared=True)
+    admin = make("adam", "admin")
+    attempts = [
+        lambda actor: services.set_password(shared, "Another-77-secret", actor=actor),
+        lambda actor: services.change_user(
+            shared, {"role": "user", "password": "Another-77-secret"}, actor=actor
+        ),
+        lambda actor: services.create_api_token(
+            shared, label="", scopes=None, expires_at=None, actor=actor
+        ),
+        lambda actor: services.set_role(shared, role("admin"), actor=actor),
+        lambda actor: services.require_own_account(shared),
+    ]
+    for attempt in attempts:
+        for actor in (shared, admin, owner, None):
+            with pytest.raises(errors.PermissionDenied):
+                attempt(actor)
+    with pytest.raises(errors.PermissionDenied):
+        services.transfer_ownership(owner, shared)
+    fresh = User.objects.get(pk=shared.pk)
+    assert (fresh.role_id, fresh.password) == ("guest", shared.password)
+    assert ApiToken.objects.count() == 0
+    services.require_own_account(admin)
+    services.set_role(fresh, role("user"), actor=owner)
+    assert User.objects.get(pk=shared.pk).role_id == "user"
+
+
+def test_a_shared_account_never_opens_the_admin_whatever_its_role_becomes() -> None:
+    shared = User.objects.create(username="guest", role=role("guest"), shared=True)
+    Role.objects.filter(slug="guest").update(is_staff=True, rank=90)
+    shared = User.objects.get(pk=shared.pk)
+    assert (shared.is_staff, shared.is_superuser) == (False, False)
+
+
 def test_a_new_password_ends_every_session() -> None:
     user = make("uwe")
     _, jwt = services.start_session(user, ip=None, user_agent="")
