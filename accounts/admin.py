@@ -18,6 +18,7 @@ from django.urls import path
 
 from accounts import errors, services
 from accounts.admin_base import ReadOnlyAdmin, TellingAdmin, actor_of
+from accounts.admin_links import MakesPasswordLinks
 from accounts.audit import audit
 from accounts.capabilities import Capability
 from accounts.login import client_ip
@@ -83,7 +84,7 @@ class ChangeUserForm(forms.ModelForm):
 
 
 @admin.register(User)
-class UserAdmin(TellingAdmin):
+class UserAdmin(MakesPasswordLinks, TellingAdmin):
     list_display = ("username", "role", "is_active", "last_login", "date_joined")
     list_filter = ("role", "is_active")
     list_select_related = ("role",)

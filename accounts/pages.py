@@ -11,7 +11,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import errors, guests, login, services
+from accounts import errors, guests, login, mail, services
 from accounts.api.base import GatewayView, flag, validated
 from accounts.api.errors import gateway_error
 from accounts.api.serializers import LoginSerializer, RegisterSerializer
@@ -134,6 +134,7 @@ class LoginPage(Page):
     def _other_ways(self, request: Request) -> dict[str, bool]:
         return {
             "guests_come_in": settings.MSS_GUEST_LOGIN,
+            "links_are_mailed": mail.can_be_asked(request._request),
         }
 
 

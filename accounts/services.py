@@ -24,6 +24,8 @@ from accounts.models import AccountLink, ApiToken, IpRule, Role, Session, SetupT
 
 # Django hashes any length; a megabyte of password is an attack, not a password.
 MAX_PASSWORD_CHARS: Final = 1024
+# Links that are used or expired are shown that long.
+LINKS_SHOWN_FOR: Final = timedelta(days=30)
 
 
 _CAPABILITIES = frozenset(map(str, Capability))
@@ -483,8 +485,10 @@ def check_setup_token(token: str) -> bool:
 
 
 def remove_stale() -> int:
-    """Delete sessions and tokens that ended or expired a day ago or more; how many went."""
+    """Delete sessions and tokens that ended or expired a day ago or more, and links that did
+    so long ago; how many went."""
     limit = timezone.now() - timedelta(days=1)
     ended, _ = Session.objects.filter(expires_at__lt=limit).delete()
     expired, _ = ApiToken.objects.filter(expires_at__lt=limit).delete()
-    return ended + expired
+    old, _ = AccountLink.objects.filter(expires_at__lt=timezone.now() - LINKS_SHOWN_FOR).delete()
+    return ended + expired + old

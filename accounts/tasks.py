@@ -1,10 +1,10 @@
-"""Housekeeping of accounts, run by the worker."""
+"""Housekeeping of accounts and their mails, run by the worker."""
 
 import logging
 
 from celery import shared_task
 
-from accounts import services
+from accounts import links, mail, services
 
 logger = logging.getLogger(__name__)
 
@@ -14,4 +14,16 @@ def remove_stale() -> None:
     """Delete sessions and tokens that ended long ago."""
     removed = services.remove_stale()
     if removed:
-        logger.info("removed %d sessions and tokens that had ended", removed)
+        logger.info("removed %d sessions, tokens and links that had ended", removed)
+
+
+@shared_task
+def mail_forgotten_password(name: str, origin: str, ip: str | None) -> None:
+    """Mail a password link to whoever this user name or e-mail address belongs to."""
+    for user in links.may_have_forgotten(name):
+        made = links.forgotten_password_link(user, ip=ip)
+        if made is None:
+            continue
+        link, token = made
+        if not mail.send_password_link(link, links.address(origin, link, token)):
+            links.unsent(link)

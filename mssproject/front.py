@@ -29,7 +29,19 @@ from mssproject.logging import request_id
 logger = logging.getLogger(__name__)
 
 # The gateway's own first segments; everything else is ComfyUI's.
-PAGES: Final = frozenset({"login", "logout", "register", "admin", "mss-login", "generate_token"})
+PAGES: Final = frozenset(
+    {
+        "login",
+        "logout",
+        "register",
+        "join",
+        "reset",
+        "forgot",
+        "admin",
+        "mss-login",
+        "generate_token",
+    }
+)
 STATIC_PREFIX: Final = "/mss-login/static"
 FAVICON: Final = "/favicon.ico"
 PAGE_BODY_LIMIT: Final = 10 * 1024 * 1024

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from accounts import pages
+from accounts import link_pages, pages
 from accounts.api.views import GenerateTokenView
 from comfyproxy.views import ComfyView
 
@@ -11,6 +11,9 @@ urlpatterns = [
     path("login", pages.LoginPage.as_view()),
     path("logout", pages.LogoutPage.as_view()),
     path("register", pages.RegisterPage.as_view()),
+    path("join", link_pages.JoinPage.as_view()),
+    path("reset", link_pages.ResetPage.as_view()),
+    path("forgot", link_pages.ForgotPage.as_view()),
     path("generate_token", GenerateTokenView.as_view()),
     path("mss-login/", include("accounts.api.urls")),
     path("admin/", admin.site.urls),
