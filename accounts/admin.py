@@ -21,6 +21,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 
 from accounts import errors, mfa, services
+from accounts.admin_links import MakesPasswordLinks
 from accounts.adminbase import ReadOnlyAdmin, TellingAdmin, actor_of
 from accounts.audit import audit
 from accounts.capabilities import Capability
@@ -49,8 +50,24 @@ class AddUserForm(forms.ModelForm):
         return password
 
 
+class PasswordForm(SetPasswordForm):
+    """A new password, twice."""
+
+    keep_tokens = forms.BooleanField(
+        required=False,
+        label="Keep API tokens",
+        help_text="Otherwise they are removed, and apps and scripts need new ones.",
+    )
+
+
 class ChangeUserForm(forms.ModelForm):
     """An account as an admin edits it. The password has its own page."""
+
+    keep_tokens = forms.BooleanField(
+        required=False,
+        label="Keep API tokens",
+        help_text="Switching an account off removes them otherwise. They never work while it is.",
+    )
 
     password = ReadOnlyPasswordHashField(
         help_text='Stored hashed. <a href="../password/">Set another one.</a>'
@@ -71,7 +88,7 @@ class ChangeUserForm(forms.ModelForm):
 
 
 @admin.register(User)
-class UserAdmin(TellingAdmin):
+class UserAdmin(MakesPasswordLinks, TellingAdmin):
     list_display = (
         "username",
         "role",
@@ -83,7 +100,7 @@ class UserAdmin(TellingAdmin):
     list_filter = ("role", "is_active")
     list_select_related = ("role",)
     search_fields = ("username", "email")
-    readonly_fields = ("namespace", "last_login", "date_joined")
+    readonly_fields = ("namespace", "shared", "last_login", "date_joined")
     filter_horizontal = ("groups", "user_permissions")
     actions = ("log_out_everywhere", "reset_second_factor", "unlock")
     form = ChangeUserForm
@@ -110,10 +127,11 @@ class UserAdmin(TellingAdmin):
         if obj is None:
             return ((None, {"fields": ("username", "password", "role")}),)
         return (
-            (None, {"fields": ("username", "password", "email", "role", "is_active")}),
+            (None, {"fields": ("username", "password", "email", "role")}),
+            (None, {"fields": (("is_active", "keep_tokens"),)}),
             ("Overrides of the role", {"fields": ("mfa_required", "sfw_enforced")}),
             ("Teams and single capabilities", {"fields": ("groups", "user_permissions")}),
-            ("About", {"fields": ("namespace", "last_login", "date_joined")}),
+            ("About", {"fields": self.readonly_fields}),
         )
 
     def get_urls(self) -> Any:
@@ -128,14 +146,18 @@ class UserAdmin(TellingAdmin):
         if user.pk == actor_of(request).pk:
             # There the present password is asked for.
             return redirect("/account")
-        form = SetPasswordForm(user, request.POST or None)
+        form = PasswordForm(user, request.POST or None)
         if request.method == "POST" and form.is_valid():
             password = form.cleaned_data["new_password1"]
             try:
                 services.set_password(
-                    user, password, actor=actor_of(request), ip=client_ip(request)
+                    user,
+                    password,
+                    actor=actor_of(request),
+                    ip=client_ip(request),
+                    keep_tokens=form.cleaned_data["keep_tokens"],
                 )
-            except errors.BadRequest as error:
+            except errors.GatewayError as error:
                 form.add_error("new_password1", error.message)
             else:
                 self.message_user(request, "The password is set; all sessions have ended.")
@@ -188,7 +210,8 @@ class UserAdmin(TellingAdmin):
         obj.role, obj.is_active = before.role, before.is_active
         super().save_model(request, obj, form, change)
         services.set_role(obj, wanted_role, actor=actor, ip=ip)
-        services.set_active(obj, wanted_active, actor=actor, ip=ip)
+        keep = form.cleaned_data["keep_tokens"]
+        services.set_active(obj, wanted_active, actor=actor, ip=ip, keep_tokens=keep)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         # What an account owns goes with it, also what cannot be deleted by itself.

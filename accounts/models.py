@@ -166,11 +166,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     # Django's admin asks these; the role answers.
     @property
     def is_staff(self) -> bool:
-        return self.role.is_staff
+        # Whatever the guests' role becomes: nobody administrates without a name.
+        return self.role.is_staff and not self.shared
 
     @property
     def is_superuser(self) -> bool:  # type: ignore[override]
-        return self.role.is_staff and self.role.rank >= ADMIN_RANK
+        return self.is_staff and self.role.rank >= ADMIN_RANK
 
     @property
     def is_owner(self) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -10,8 +11,8 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import errors, login, mfa, services
-from accounts.api.base import GatewayView, validated
+from accounts import errors, guests, login, mail, mfa, services
+from accounts.api.base import GatewayView, flag, validated
 from accounts.api.errors import gateway_error
 from accounts.api.serializers import LoginSerializer, RegisterSerializer
 from accounts.api.throttles import ApiThrottle, LoginThrottle
@@ -118,16 +119,17 @@ class LoginPage(Page):
             next=login.next_url(request._request, request.query_params.get("next")),
             identity=identity,
             no_owner=not services.has_owner(),
+            **self._other_ways(request),
         )
 
     def post(self, request: Request) -> HttpResponseBase:
         headers = raw_headers(request._request)
         check_login_origin(headers, scheme=request_scheme(request._request))
-        if hasattr(request.data, "get") and request.data.get("guest_login"):
-            raise errors.PermissionDenied("Guest access is off.")
+        wanted = text_field(request, "next") or request.query_params.get("next")
+        if flag(request.data, "guest_login"):
+            return proceed(request, guests.account(), wanted)
         given = validated(LoginSerializer, request.data)
         user = login.check_password(request._request, given["username"], given["password"])
-        wanted = text_field(request, "next") or request.query_params.get("next")
         return proceed(request, user, wanted)
 
     def page_context(self, request: Request) -> dict[str, Any]:
@@ -135,6 +137,13 @@ class LoginPage(Page):
         return {
             "username": text_field(request, "username")[:150],
             "next": login.next_url(request._request, wanted),
+            **self._other_ways(request),
+        }
+
+    def _other_ways(self, request: Request) -> dict[str, bool]:
+        return {
+            "guests_come_in": settings.MSS_GUEST_LOGIN,
+            "links_are_mailed": mail.can_be_asked(request._request),
         }
 
 

@@ -21,11 +21,22 @@ from accounts import addresses, errors, iprules, lockout, tokens
 from accounts.audit import audit, differences
 from accounts.authentication import forget_user
 from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
-from accounts.models import ApiToken, Challenge, IpRule, Role, Session, SetupToken, User
+from accounts.models import (
+    AccountLink,
+    ApiToken,
+    Challenge,
+    IpRule,
+    Role,
+    Session,
+    SetupToken,
+    User,
+)
 from accounts.queries import session_idle
 
 # Django hashes any length; a megabyte of password is an attack, not a password.
 MAX_PASSWORD_CHARS: Final = 1024
+# Links that are used or expired are shown that long.
+LINKS_SHOWN_FOR: Final = timedelta(days=30)
 
 
 _CAPABILITIES = frozenset(map(str, Capability))
@@ -49,7 +60,7 @@ def create_user(
     if wanted is None:
         raise errors.BadRequest(f"There is no role “{role}”.", field="role")
     if actor is not None:
-        _may_give(actor, wanted)
+        require_may_give(actor, wanted)
     user = _add_user(username, password, wanted)
     audit("user.created", actor=actor, subject=user, ip=ip, role=role)
     return user
@@ -120,7 +131,8 @@ def _first(error: ValidationError) -> str:
     return str(error.messages[0])
 
 
-def _may_give(actor: User, role: Role) -> None:
+def require_may_give(actor: User, role: Role) -> None:
+    """Raise PermissionDenied if this role is above `actor`, in rank or in what it may do."""
     if role.slug == OWNER_SLUG:
         raise errors.PermissionDenied("There is one owner; ownership can only be transferred.")
     if role.rank > actor.role.rank:
@@ -134,6 +146,15 @@ def may_manage(actor: User, subject: User) -> bool:
     if actor.pk == subject.pk:
         return True
     return not subject.is_owner and subject.role.rank <= actor.role.rank
+
+
+def require_own_account(user: User) -> None:
+    """Raise PermissionDenied for an account that several people share: what one of them
+    changed about it, the others would find changed."""
+    if user.shared:
+        raise errors.PermissionDenied(
+            "Several people share this account. It has no password, tokens or second factor."
+        )
 
 
 def _require_manage(actor: User | None, subject: User) -> None:
@@ -151,10 +172,14 @@ def set_role(user: User, role: Role, *, actor: User | None, ip: str | None = Non
         raise errors.PermissionDenied("The owner's role cannot change; transfer the ownership.")
     if role.slug == OWNER_SLUG:
         raise errors.PermissionDenied("There is one owner; ownership can only be transferred.")
+    if user.shared and role.is_staff:
+        raise errors.PermissionDenied(
+            "Anybody can be the guest. Choose a role that does not open the admin."
+        )
     if actor is not None:
         if actor.pk == user.pk:
             raise errors.PermissionDenied("Nobody changes their own role.")
-        _may_give(actor, role)
+        require_may_give(actor, role)
     before = user.role_id
     user.role = role
     user.save(update_fields=["role"])
@@ -162,8 +187,16 @@ def set_role(user: User, role: Role, *, actor: User | None, ip: str | None = Non
 
 
 @transaction.atomic
-def set_active(user: User, active: bool, *, actor: User | None, ip: str | None = None) -> None:
-    """Enable or disable an account. Disabling ends every session at once."""
+def set_active(
+    user: User,
+    active: bool,
+    *,
+    actor: User | None,
+    ip: str | None = None,
+    keep_tokens: bool = False,
+) -> None:
+    """Enable or disable an account. Disabling ends every session at once, voids password
+    links and removes the API tokens, unless these are to be kept for when it is enabled."""
     _require_manage(actor, user)
     if user.is_active == active:
         return
@@ -171,9 +204,11 @@ def set_active(user: User, active: bool, *, actor: User | None, ip: str | None =
         raise errors.PermissionDenied("The owner cannot be disabled.")
     user.is_active = active
     user.save(update_fields=["is_active"])
-    if not active:
-        end_sessions(user)
-    audit("user.enabled" if active else "user.disabled", actor=actor, subject=user, ip=ip)
+    if active:
+        audit("user.enabled", actor=actor, subject=user, ip=ip)
+        return
+    removed = end_access(user, keep_tokens=keep_tokens)
+    audit("user.disabled", actor=actor, subject=user, ip=ip, tokens=removed)
 
 
 @transaction.atomic
@@ -182,12 +217,17 @@ def set_password(
     password: str,
     *,
     actor: User | None,
-    keep_tokens: bool = False,
     ip: str | None = None,
+    keep_tokens: bool = False,
 ) -> None:
-    """Set a new password; every session of the account ends, and every API token unless they
-    are to stay."""
+    """Set a new password; ends every session of the account, voids its password links and
+    removes its API tokens, unless these are to be kept.
+
+    Raises:
+        PermissionDenied (also for a shared account), BadRequest for a weak password
+    """
     _require_manage(actor, user)
+    require_own_account(user)
     check_password_strength(password, user)
     user.set_password(password)
     user.save(update_fields=["password"])
@@ -196,9 +236,17 @@ def set_password(
 
 
 def end_access(user: User, *, keep_tokens: bool) -> int:
-    """End what was begun under former secrets; how many API tokens that removed."""
+    """End what was begun under the former password; how many API tokens that removed."""
     end_sessions(user)
+    void_password_links(user)
     return 0 if keep_tokens else ApiToken.objects.filter(user=user).delete()[0]
+
+
+def void_password_links(user: User) -> None:
+    """Remove the account's password links that are not used yet."""
+    AccountLink.objects.filter(
+        kind=AccountLink.Kind.PASSWORD, user=user, used_at__isnull=True
+    ).delete()
 
 
 @transaction.atomic
@@ -216,6 +264,7 @@ def transfer_ownership(owner: User, heir: User, *, ip: str | None = None) -> Non
     """Make `heir` the owner; the former owner becomes an admin."""
     if not owner.is_owner or owner.pk == heir.pk:
         raise errors.PermissionDenied("Only the owner can hand the ownership over.")
+    require_own_account(heir)
     if not heir.is_active:
         raise errors.BadRequest("This account is disabled.", field="username")
     # In this order: the database allows no two owners, not even for a moment.
@@ -228,10 +277,16 @@ def transfer_ownership(owner: User, heir: User, *, ip: str | None = None) -> Non
 
 @transaction.atomic
 def change_user(
-    user: User, changes: Mapping[str, Any], *, actor: User | None, ip: str | None = None
+    user: User,
+    changes: Mapping[str, Any],
+    *,
+    actor: User | None,
+    ip: str | None = None,
+    keep_tokens: bool = False,
 ) -> None:
     """Several changes at once, all or none: any of role (a slug), is_active, password,
-    sfw_enforced, mfa_required (None for the last two: as the role).
+    sfw_enforced, mfa_required (None for the last two: as the role). `keep_tokens` as in
+    `set_active` and `set_password`.
 
     Raises:
         as the single changes; BadRequest for an unknown role
@@ -243,9 +298,9 @@ def change_user(
             raise errors.BadRequest("There is no such role.", field="role")
         set_role(user, role, actor=actor, ip=ip)
     if "is_active" in changes:
-        set_active(user, changes["is_active"], actor=actor, ip=ip)
+        set_active(user, changes["is_active"], actor=actor, ip=ip, keep_tokens=keep_tokens)
     if "password" in changes:
-        set_password(user, changes["password"], actor=actor, ip=ip)
+        set_password(user, changes["password"], actor=actor, ip=ip, keep_tokens=keep_tokens)
     overrides = {
         name: changes[name] for name in ("sfw_enforced", "mfa_required") if name in changes
     }
@@ -424,8 +479,11 @@ def end_sessions(user: User, *, keep: str | None = None) -> int:
 def end_all_sessions(
     user: User, *, keep: str | None = None, actor: User | None, ip: str | None = None
 ) -> int:
-    """As `end_sessions`, as an act of its own."""
+    """As `end_sessions`, as an act of its own. Of a shared account nobody who uses it ends
+    the others' sessions."""
     _require_manage(actor, user)
+    if user.shared and actor is not None and actor.pk == user.pk:
+        return 0
     ended = end_sessions(user, keep=keep)
     audit("sessions.ended", actor=actor, subject=user, ip=ip, ended=ended)
     return ended
@@ -452,8 +510,9 @@ def create_api_token(
     whether it may stand in an address (`/t/<token>/…`).
 
     Raises:
-        BadRequest, field `networks`
+        PermissionDenied for a shared account; BadRequest, field `networks`
     """
+    require_own_account(user)
     allowed = normalised_networks(networks)
     token = tokens.new_api_token()
     row = ApiToken.objects.create(
@@ -518,13 +577,14 @@ def check_setup_token(token: str) -> bool:
 
 def remove_stale() -> int:
     """Delete API tokens that expired a day ago or more, sessions that ended so long ago that
-    they tell no more from where somebody logs in, and what was begun and not finished in time;
-    how many went."""
+    they tell no more from where somebody logs in, links that are shown no more, and what was
+    begun and not finished in time; how many went."""
     now = timezone.now()
     expired, _ = ApiToken.objects.filter(expires_at__lt=now - timedelta(days=1)).delete()
     limit = now - lockout.FAMILIAR_FOR
     over = Q(expires_at__lt=limit) | Q(revoked_at__lt=limit)
     unused = Q(last_used_at__lt=limit - session_idle())
     ended, _ = Session.objects.filter(over | unused).delete()
+    old, _ = AccountLink.objects.filter(expires_at__lt=now - LINKS_SHOWN_FOR).delete()
     begun, _ = Challenge.objects.filter(expires_at__lt=now).delete()
-    return ended + expired + begun
+    return ended + expired + old + begun

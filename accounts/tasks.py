@@ -1,10 +1,10 @@
-"""Housekeeping of accounts, run by the worker."""
+"""Housekeeping of accounts and their mails, run by the worker."""
 
 import logging
 
 from celery import shared_task
 
-from accounts import audit, lockout, services
+from accounts import audit, links, lockout, mail, services
 
 logger = logging.getLogger(__name__)
 
@@ -14,7 +14,7 @@ def remove_stale() -> None:
     """Delete sessions, tokens and begun logins that ended long ago."""
     removed = services.remove_stale()
     if removed:
-        logger.info("removed %d sessions, tokens and begun logins that had ended", removed)
+        logger.info("removed %d sessions, tokens, links and begun logins that had ended", removed)
 
 
 @shared_task
@@ -23,3 +23,15 @@ def forget_old() -> None:
     rows, failures = audit.forget_old(), lockout.forget_old()
     if rows or failures:
         logger.info("forgot %d rows of the audit log, %d of failed logins", rows, failures)
+
+
+@shared_task
+def mail_forgotten_password(name: str, origin: str, ip: str | None) -> None:
+    """Mail a password link to whoever this user name or e-mail address belongs to."""
+    for user in links.may_have_forgotten(name):
+        made = links.forgotten_password_link(user, ip=ip)
+        if made is None:
+            continue
+        link, token = made
+        if not mail.send_password_link(link, links.address(origin, link, token)):
+            links.unsent(link)

@@ -1,4 +1,4 @@
-"""Make and read the two kinds of token: session JWTs (simplejwt) and opaque API tokens."""
+"""Make and read tokens: session JWTs (simplejwt), opaque API tokens, those of links."""
 
 import hashlib
 import secrets
@@ -13,11 +13,18 @@ from accounts.models import Session
 
 API_TOKEN_PREFIX: Final = "mss_"  # noqa: S105 - marks our tokens for people and secret scanners
 API_TOKEN_BYTES: Final = 32
+LINK_TOKEN_PREFIX: Final = "mss_link_"  # noqa: S105 - as above
 
 
 def new_api_token() -> str:
     """A fresh API token: 256 random bits, URL-safe. Keep only its `token_hash`."""
     return API_TOKEN_PREFIX + secrets.token_urlsafe(API_TOKEN_BYTES)
+
+
+def new_link_token() -> str:
+    """A fresh token for an invitation or a password link: 256 random bits. In hex, as mail
+    programs that find addresses in a text leave out some of the other signs at their end."""
+    return LINK_TOKEN_PREFIX + secrets.token_hex(API_TOKEN_BYTES)
 
 
 def token_hash(token: str) -> str:

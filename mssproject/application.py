@@ -15,6 +15,7 @@ from comfyproxy.consumers import SocketConsumer
 from comfyproxy.entry import ComfyEntry, SocketEntry
 from comfyproxy.hub import hub
 from comfyproxy.views import BareASGIHandler
+from mssproject import celery  # noqa: F401 - views hand tasks to it
 from mssproject.front import Front
 
 

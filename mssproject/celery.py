@@ -11,6 +11,8 @@ from django.conf import settings
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mssproject.settings")
 
 app = Celery("mssproject")
+# Celery's "current" app is one per thread; views run in threads of their own.
+app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 for _folder in settings.BROKER_FOLDERS:
     # The embedded broker is a folder of messages; kombu expects to find it.

@@ -11,8 +11,8 @@ import socket
 from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
-from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from typing import Any, Final, NamedTuple, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -24,10 +24,25 @@ BASE_DIR: Final = Path(__file__).resolve().parent.parent
 OWN_PREFIX: Final = "MSS_"
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+_SENDER: Final = re.compile(r"(?:[^<>@,;]*<)?[^@\s<>,;]+@[^@\s<>,;]+>?")
+
+# The ports that RFC 5321, 8314 and 6409 name for these.
+SMTP_PORTS: Final = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
 
 class EnvError(Exception):
     """The environment is wrong. `str()` gives one sentence per fault, each naming its variable."""
+
+
+class MailServer(NamedTuple):
+    """What `MSS_SMTP_URL` says."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    ssl: bool
+    starttls: bool
 
 
 class Env(BaseSettings):
@@ -206,8 +221,22 @@ class Env(BaseSettings):
     @field_validator("smtp_url")
     @classmethod
     def _is_smtp(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and _scheme(value) not in ("smtp", "smtps", "smtp+starttls"):
+        if value is None:
+            return None
+        known = _scheme(value) in SMTP_PORTS
+        url = urlsplit(value.get_secret_value())
+        # A password with an unencoded / ? or # ends up in one of these.
+        behind = url.path.strip("/") or url.query or url.fragment
+        if not known or not url.hostname or behind or not _is_utf8(url.netloc):
             raise ValueError("must be an address like smtps://user:password@mail.example:465")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, value: str) -> str:
+        whole = value.count("<") == value.count(">") and _SENDER.fullmatch(value)
+        if not whole or not value.isprintable():
+            raise ValueError("must be an address like mss-login@mail.example")
         return value
 
     @field_validator("comfyui_url")
@@ -306,6 +335,20 @@ class Env(BaseSettings):
         # `load` hands over exactly the variables it was given; nothing is read behind its back.
         return (init_settings,)
 
+    def mail_server(self) -> MailServer | None:
+        """Who takes our mails, or None: then none are sent."""
+        if self.smtp_url is None:
+            return None
+        url = urlsplit(self.smtp_url.get_secret_value())
+        return MailServer(
+            host=url.hostname or "",
+            port=url.port or SMTP_PORTS[url.scheme],
+            user=unquote(url.username or ""),
+            password=unquote(url.password or ""),
+            ssl=url.scheme == "smtps",
+            starttls=url.scheme == "smtp+starttls",
+        )
+
     def hosts(self) -> list[str]:
         """The names that a request's Host header may carry (Django's ALLOWED_HOSTS format)."""
         if self.allowed_hosts is not None:
@@ -373,6 +416,14 @@ def _scheme(url: SecretStr) -> str:
     except ValueError:  # whose message may show the address, password included
         raise ValueError("is not a valid address") from None
     return parts.scheme
+
+
+def _is_utf8(quoted: str) -> bool:
+    try:
+        unquote(quoted, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_ipv6(text: str) -> bool:

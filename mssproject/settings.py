@@ -187,6 +187,17 @@ SILENCED_SYSTEM_CHECKS = [
     "otp_webauthn.E040",  # cookie sessions: our challenges are rows of the database
 ]
 
+# --- mail ------------------------------------------------------------------------------------
+_MAIL = ENV.mail_server()
+MSS_MAIL = _MAIL is not None
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if _MAIL else 'dummy'}.EmailBackend"
+if _MAIL:
+    EMAIL_HOST, EMAIL_PORT = _MAIL.host, _MAIL.port
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _MAIL.user, _MAIL.password
+    EMAIL_USE_SSL, EMAIL_USE_TLS = _MAIL.ssl, _MAIL.starttls
+    EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = ENV.mail_from
+
 # --- HTTP ------------------------------------------------------------------------------------
 # The entry sets scope["scheme"] from a trusted proxy's header, and nothing else is believed.
 SECURE_SSL_REDIRECT = MSS_FORCE_HTTPS

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from accounts import account_pages, pages
+from accounts import account_pages, link_pages, pages
 from accounts.api.account import PasswordView
 from accounts.api.views import GenerateTokenView
 from comfyproxy.views import ComfyView
@@ -16,6 +16,9 @@ urlpatterns = [
     path("mfa/passkey", account_pages.MfaPasskeyView.as_view()),
     path("account", account_pages.AccountPage.as_view()),
     path("account/password", PasswordView.as_view()),
+    path("join", link_pages.JoinPage.as_view()),
+    path("reset", link_pages.ResetPage.as_view()),
+    path("forgot", link_pages.ForgotPage.as_view()),
     path("generate_token", GenerateTokenView.as_view()),
     path("mss-login/", include("accounts.api.urls")),
     path("admin/", admin.site.urls),

@@ -61,6 +61,8 @@ class ChangeUserSerializer(serializers.Serializer):
     password = password_field(required=False)
     sfw_enforced = StrictBooleanField(required=False, allow_null=True)
     mfa_required = StrictBooleanField(required=False, allow_null=True)
+    # Of a new password and of disabling, which remove the API tokens otherwise.
+    keep_tokens = StrictBooleanField(required=False, default=False)
 
 
 class UsersView(GatewayView):
@@ -87,8 +89,9 @@ class UserView(GatewayView):
     def put(self, request: Request, username: str) -> Response:
         actor, _ = caller(request)
         given = validated(ChangeUserSerializer, request.data)
+        keep = given.pop("keep_tokens")
         user = _user(username)
-        services.change_user(user, given, actor=actor, ip=client_ip(request))
+        services.change_user(user, given, actor=actor, ip=client_ip(request), keep_tokens=keep)
         return Response(user_json(_user(username), mfa.enrolled_ids()))
 
     def delete(self, request: Request, username: str) -> Response:

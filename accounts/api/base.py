@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
 import orjson
+from django.http import QueryDict
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser, FormParser, MultiPartParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -85,6 +86,21 @@ class GatewayView(APIView):
         # Tokens, sessions, who somebody is: for the one who asked, and for now.
         finished.setdefault("Cache-Control", "no-store")
         return finished
+
+
+def flag(data: Any, name: str) -> bool:
+    """A yes or no of a body: true or false in JSON; in a form a field that is not empty, as a
+    ticked box sends it. Not there: no.
+
+    Raises:
+        BadRequest naming the field
+    """
+    if isinstance(data, QueryDict):
+        return bool(data.get(name))
+    value = data.get(name, False) if hasattr(data, "get") else False
+    if not isinstance(value, bool):
+        raise BadRequest(f"{name} must be true or false.", field=name)
+    return value
 
 
 def validated(serializer_class: type[Any], data: Any) -> dict[str, Any]:

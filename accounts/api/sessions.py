@@ -49,14 +49,15 @@ class RevokeSerializer(serializers.Serializer):
 
 
 class SessionsView(GatewayView):
-    """GET: the caller's open sessions, newest first."""
+    """GET: the caller's open sessions, newest first. Of an account that several share, their
+    own alone: the others' say where these are."""
 
     permission_classes = (HasIdentity,)
 
     def get(self, request: Request) -> Response:
         user, identity = caller(request)
-        found = queries.open_sessions(user.pk)
-        return Response({"sessions": [session_json(row, identity.jti) for row in found]})
+        found = [session_json(row, identity.jti) for row in queries.open_sessions(user.pk)]
+        return Response({"sessions": [s for s in found if s["is_current"] or not user.shared]})
 
 
 class RevokeSessionView(GatewayView):
@@ -74,7 +75,7 @@ class RevokeSessionView(GatewayView):
             ended = services.end_all_sessions(user, keep=identity.jti, actor=user, ip=ip)
             return Response({"message": f"{ended} other sessions ended.", "revoked": ended})
         session = queries.open_session(user.pk, wanted["jti"])
-        if session is None:
+        if session is None or (user.shared and session.jti.hex != identity.jti):
             raise errors.NotFound("You have no such session.")
         services.end_session(session, actor=user, ip=ip)
         return Response({"message": "The session ended.", "revoked": 1})

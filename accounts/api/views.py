@@ -173,6 +173,7 @@ class TokensView(GatewayView):
     def check_permissions(self, request: Request) -> None:
         super().check_permissions(request)
         _, identity = caller(request)
+        services.require_own_account(caller(request)[0])
         # A token that was limited must not reach tokens that were not.
         if identity.scopes is not None:
             raise errors.PermissionDenied("Log in to manage tokens.")

@@ -37,6 +37,30 @@ _, result = services.start_session(user, ip=None, user_agent="tests")
 """
 
 
+INVITE = """
+from accounts import links, models
+maker = models.User.objects.get(username=maker)
+role = models.Role.objects.get(slug=role)
+result = links.create_invitation(role, actor=maker, **wanted)[1]
+"""
+
+PASSWORD_LINK = """
+from accounts import links, models
+user, maker = (models.User.objects.get(username=name) for name in (username, maker))
+result = links.create_password_link(user, actor=maker)[1]
+"""
+
+
+def invite(gateway: Gateway, maker: Person, role: str = "user", **wanted: Any) -> str:
+    """The token of a new invitation, as `maker` gets it in the admin."""
+    return str(gateway.run(INVITE, maker=maker.username, role=role, wanted=wanted))
+
+
+def password_link(gateway: Gateway, maker: Person, person: Person) -> str:
+    """The token of a new password link for `person`."""
+    return str(gateway.run(PASSWORD_LINK, maker=maker.username, username=person.username))
+
+
 def session(gateway: Gateway, person: Person) -> str:
     """The JWT of a new session, as a login would give it."""
     return str(gateway.run(START_SESSION, username=person.username))

@@ -6,9 +6,10 @@ from itertools import count
 import pytest
 
 from tests.accounts.acting import SETUP_TOKEN, Newcomer, secrets_in
-from tests.cast import PASSWORD, Person
+from tests.cast import ADMIN, ALICE, CREATE, OWNER, PASSWORD, Person
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
+from tests.mailsink import MailSink
 
 _numbers = count(1)
 
@@ -41,6 +42,36 @@ def fresh(tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread) -> I
     server.prepare().start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def sink() -> Iterator[MailSink]:
+    """A mail server."""
+    with MailSink() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def welcoming(
+    tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread, sink: MailSink
+) -> Iterator[Gateway]:
+    """A gateway that lets guests in, sends mails by `sink`, and logs all it can. It has an
+    owner, olga, an admin, adam, and a user, alice."""
+    server = Gateway(
+        tmp_path_factory.mktemp("welcoming") / "data",
+        comfy.url,
+        MSS_GUEST_LOGIN="true",
+        MSS_SMTP_URL=f"smtp://mail%40us:p%2Fw@127.0.0.1:{sink.port}",
+        MSS_MAIL_FROM="MSS-Login <mss@gateway.example>",
+        MSS_LOG_LEVEL="DEBUG",
+    )
+    server.prepare()
+    cast = [(person.username, person.role) for person in (OWNER, ADMIN, ALICE)]
+    server.run(CREATE, cast=cast, password=PASSWORD)
+    server.start()
+    yield server
+    server.stop()
+    assert secrets_in(server.log()) == []
 
 
 @pytest.fixture(scope="session")

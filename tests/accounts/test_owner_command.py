@@ -67,7 +67,10 @@ def test_console_creates_resets_and_hands_over(empty: Gateway) -> None:
         return list(empty.run(ROLES, name=name, password=password, event=event))
 
     assert state("olga", PASSWORD, "owner.created") == [{"olga": "owner"}, True, 1]
-    assert run(empty, "reset-password", password=NEW)[0] == 0
+    assert run(empty, "reset-password", password=NEW) == (
+        0,
+        "The password of olga is set; all sessions ended, API tokens are removed.",
+    )
     assert state("olga", NEW, "user.password") == [{"olga": "owner"}, True, 1]
     assert state("olga", PASSWORD, "user.password")[1] is False
 
@@ -90,6 +93,32 @@ def test_console_creates_resets_and_hands_over(empty: Gateway) -> None:
         True,
         1,
     ]
+    empty.stop()
+
+
+TOKEN = """
+from accounts import models, services
+olga = models.User.objects.get(username="olga")
+services.create_api_token(olga, label="", scopes=None, expires_at=None, actor=olga)
+"""
+TOKENS = "from accounts import models; result = models.ApiToken.objects.count()"
+
+
+def test_console_keeps_the_owners_tokens_only_if_told_to(empty: Gateway) -> None:
+    empty.run(
+        "from accounts.models import User; User.objects.all().delete()\n"
+        "from accounts import services\n"
+        "services.create_owner(username='olga', password=password)\n" + TOKEN,
+        password=PASSWORD,
+    )
+    code, words = run(empty, "reset-password", "--keep-tokens", password=NEW)
+    assert (code, words.endswith("API tokens are kept.")) == (0, True)
+    assert empty.run(TOKENS) == 1
+    assert run(empty, "reset-password", password="weak")[0] == 1
+    assert empty.run(TOKENS) == 1
+    assert run(empty, "reset-password", password=PASSWORD)[0] == 0
+    assert empty.run(TOKENS) == 0
+    empty.run("from accounts.models import User; User.objects.all().delete()")
     empty.stop()
 
 

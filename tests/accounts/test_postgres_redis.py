@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.accounts.acting import SETUP_TOKEN, app, mint, secrets_in, session
+from tests.accounts.acting import SETUP_TOKEN, app, invite, mint, secrets_in, session
 from tests.browser import Browser
 from tests.cast import PASSWORD, Person
 from tests.client import Client
@@ -167,6 +167,59 @@ def test_many_at_once_make_one_owner(big: Gateway) -> None:
     count = "from accounts import models; result = models.User.objects.filter(role='owner').count()"
     assert big.run(count) == 1
     assert register(9) == (404, "NOT_FOUND")
+
+
+def test_many_at_once_join_by_one_link_as_one(big: Gateway) -> None:
+    token = invite(big, ADMIN)
+
+    def join(number: int) -> int:
+        body = {"invite_token": token, "username": f"joiner{number}", "password": PASSWORD}
+        return Client(big.url).post("/join", json=body).status_code
+
+    with ThreadPoolExecutor(RACERS) as pool:
+        assert sorted(pool.map(join, range(RACERS))) == [200] + [401] * (RACERS - 1)
+
+
+GUESTS = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from django.db import connection
+from django.test import override_settings
+from accounts import guests, models
+start = Barrier(racers)
+def enter(_):
+    start.wait()
+    try:
+        return guests.account().username
+    finally:
+        connection.close()
+with override_settings(MSS_GUEST_LOGIN=True), ThreadPoolExecutor(racers) as pool:
+    result = [*pool.map(enter, range(racers)), models.User.objects.filter(shared=True).count()]
+"""
+
+
+def test_many_first_guests_at_once_share_one_account(big: Gateway) -> None:
+    assert big.run(GUESTS, racers=RACERS) == ["guest"] * RACERS + [1]
+
+
+FORGET = """
+from concurrent.futures import ThreadPoolExecutor
+from django.db import connection
+from accounts import links, models
+user = models.User.objects.get(username=username)
+models.User.objects.filter(pk=user.pk).update(email="petra@example.org")
+def ask(_):
+    try:
+        return links.forgotten_password_link(models.User.objects.get(pk=user.pk), ip=None)
+    finally:
+        connection.close()
+with ThreadPoolExecutor(4) as pool:
+    result = sum(made is not None for made in pool.map(ask, range(4)))
+"""
+
+
+def test_many_at_once_ask_for_one_link(big: Gateway) -> None:
+    assert big.run(FORGET, username=USER.username) == 1
 
 
 def test_lost_connections_to_the_database_are_made_anew(big: Gateway, database: str) -> None:

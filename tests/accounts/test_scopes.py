@@ -85,14 +85,14 @@ def test_demoted_user_loses_at_once_what_role_and_token_gave(
     assert (len(held(full)), held(scoped)) == (9, {"can_run", "can_download_models"})
 
 
-def test_disabled_user_is_out_at_once_and_in_again_with_the_token(
+def test_disabled_user_is_out_at_once_and_in_again_with_a_kept_token(
     gateway: Gateway, newcomer: Newcomer, admin_page: Browser
 ) -> None:
     person = newcomer()
     clients = [Client(gateway.url, mint(gateway, person)), app(gateway, person)]
     assert [client.get("/queue").status_code for client in clients] == [200, 200]
     page = change_page(gateway, person)
-    assert admin_page.submit(page, is_active=None).status_code == 302
+    assert admin_page.submit(page, is_active=None, keep_tokens="on").status_code == 302
     for path in ("/queue", ME):
         assert [c.get(path).json()["code"] for c in clients] == ["TOKEN_REVOKED"] * 2
     assert admin_page.submit(page, is_active="on").status_code == 302

@@ -198,20 +198,89 @@ def still_works(token: str) -> bool:
     authentication.cache.drop_all()
     try:
         authentication.identify_sync(Credential(token, Place.HEADER))
-    except errors.TokenRevoked:
+    except (errors.TokenRevoked, errors.TokenInvalid):
         return False
     return True
 
 
-def test_disabling_ends_sessions_and_tokens_and_enabling_brings_only_tokens_back() -> None:
+def api_token(user: User) -> str:
+    return services.create_api_token(user, label="", scopes=None, expires_at=None, actor=user)[1]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_disabling_ends_sessions_and_tokens_and_only_kept_tokens_come_back(keep: bool) -> None:
     user = make("uwe")
     _, jwt = services.start_session(user, ip=None, user_agent="")
-    _, token = services.create_api_token(user, label="", scopes=None, expires_at=None, actor=user)
+    token, bystander = api_token(user), api_token(make("other"))
     assert still_works(jwt) and still_works(token)
-    services.set_active(user, False, actor=None)
+    services.set_active(user, False, actor=None, keep_tokens=keep)
     assert not still_works(jwt) and not still_works(token)
     services.set_active(user, True, actor=None)
-    assert not still_works(jwt) and still_works(token)
+    assert (still_works(jwt), still_works(token)) == (False, keep)
+    assert still_works(bystander)
+    disabled = AuditEntry.objects.get(event="user.disabled")
+    assert disabled.details == {"tokens": 0 if keep else 1}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_new_password_removes_the_tokens_unless_they_are_kept(keep: bool) -> None:
+    user, bystander = make("uwe"), make("other")
+    mine, theirs = api_token(user), api_token(bystander)
+    services.set_password(user, "Another-77-secret", actor=user, keep_tokens=keep)
+    assert (still_works(mine), still_works(theirs)) == (keep, True)
+    assert AuditEntry.objects.get(event="user.password").details == {"tokens": 0 if keep else 1}
+
+
+def test_several_changes_at_once_treat_tokens_alike() -> None:
+    for keep in (True, False):
+        user = make(f"uwe-{keep}")
+        token = api_token(user)
+        change = {"password": "Another-77-secret", "is_active": True, "sfw_enforced": True}
+        services.change_user(user, change, actor=None, keep_tokens=keep)
+        assert still_works(token) is keep
+    # A change that is about neither leaves them.
+    user = make("ute")
+    token = api_token(user)
+    services.change_user(user, {"role": "power"}, actor=None)
+    assert still_works(token)
+
+
+# --- an account that several people share ---------------------------------------------------------
+
+
+def test_nobody_makes_a_shared_account_somebodys_own(owner: User) -> None:
+    shared = User.objects.create(username="guest", role=role("guest"), shared=True)
+    admin = make("adam", "admin")
+    attempts = [
+        lambda actor: services.set_password(shared, "Another-77-secret", actor=actor),
+        lambda actor: services.change_user(
+            shared, {"role": "user", "password": "Another-77-secret"}, actor=actor
+        ),
+        lambda actor: services.create_api_token(
+            shared, label="", scopes=None, expires_at=None, actor=actor
+        ),
+        lambda actor: services.set_role(shared, role("admin"), actor=actor),
+        lambda actor: services.require_own_account(shared),
+    ]
+    for attempt in attempts:
+        for actor in (shared, admin, owner, None):
+            with pytest.raises(errors.PermissionDenied):
+                attempt(actor)
+    with pytest.raises(errors.PermissionDenied):
+        services.transfer_ownership(owner, shared)
+    fresh = User.objects.get(pk=shared.pk)
+    assert (fresh.role_id, fresh.password) == ("guest", shared.password)
+    assert ApiToken.objects.count() == 0
+    services.require_own_account(admin)
+    services.set_role(fresh, role("user"), actor=owner)
+    assert User.objects.get(pk=shared.pk).role_id == "user"
+
+
+def test_a_shared_account_never_opens_the_admin_whatever_its_role_becomes() -> None:
+    shared = User.objects.create(username="guest", role=role("guest"), shared=True)
+    Role.objects.filter(slug="guest").update(is_staff=True, rank=90)
+    shared = User.objects.get(pk=shared.pk)
+    assert (shared.is_staff, shared.is_superuser) == (False, False)
 
 
 def test_a_new_password_ends_every_session() -> None:

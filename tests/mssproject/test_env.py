@@ -1,6 +1,7 @@
 """env: what each variable accepts, and the sentence that names it when it is wrong."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,26 @@ def test_an_empty_value_counts_as_not_set() -> None:
         ("MSS_MAX_TOKEN_HOURS", ["0", "-1", "nan", "inf", "1e300", "a year"]),
         ("MSS_MAX_PROMPT_NODES", ["0", "-1", "1.5", "lots"]),
         ("MSS_LOG_LEVEL", ["debug", "LOUD", "5", "INFO\n"]),
+        (
+            "MSS_SMTP_URL",
+            [
+                "mail.example",
+                "mail.example:25",
+                "http://h",
+                "smtp://",
+                "smtp://user:pw@",
+                "smtp://h:x",
+                "smtp://u:p/w@h",
+                "smtp://u:p#w@h",
+                "smtp://u:1?w@h",
+                "smtp://h/?a=1",
+                "smtp://u%ff@h",
+            ],
+        ),
+        (
+            "MSS_MAIL_FROM",
+            ["nobody", "@", "a@b\nBcc: c@d", "a@b, c@d", "a b@c d", "<>", "a@b@c", "x\0@y"],
+        ),
     ],
 )
 def test_each_malformed_value_gives_a_sentence_naming_the_variable(
@@ -94,6 +115,8 @@ def test_each_malformed_value_gives_a_sentence_naming_the_variable(
         ("MSS_SESSION_IDLE_HOURS", "0.01"),
         ("MSS_MAX_TOKEN_HOURS", "876000"),
         ("MSS_LOG_LEVEL", "DEBUG"),
+        ("MSS_SMTP_URL", "smtp+starttls://mail.example"),
+        ("MSS_MAIL_FROM", "MSS-Login <mss@mail.example>"),
         ("SECRET_KEY", "x" * 32),
     ],
 )
@@ -210,6 +233,32 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 def test_only_secrets_come_from_files(tmp_path: Path) -> None:
     assert faults(MSS_PORT_FILE="x")[0].startswith("MSS_PORT_FILE: there is no such setting.")
+
+
+# --- mail -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("smtp://h", ("h", 25, "", "", False, False)),
+        ("smtps://h", ("h", 465, "", "", True, False)),
+        ("smtp+starttls://h/", ("h", 587, "", "", False, True)),
+        ("smtp://[::1]:2525", ("::1", 2525, "", "", False, False)),
+        ("smtps://u%40h:p%2Fw%20@Mail.example:1", ("mail.example", 1, "u@h", "p/w ", True, False)),
+    ],
+)
+def test_mail_server_is_what_the_address_says(url: str, server: tuple[object, ...]) -> None:
+    assert load({"MSS_SMTP_URL": url}).mail_server() == server
+    assert load({}).mail_server() is None
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_name_and_password_reach_the_mail_server_as_they_are(user: str, word: str) -> None:
+    url = f"smtps://{quote(user, safe='')}:{quote(word, safe='')}@mail.example"
+    server = load({"MSS_SMTP_URL": url}).mail_server()
+    assert server is not None
+    assert (server.host, server.user, server.password) == ("mail.example", user, word)
 
 
 # --- hosts ----------------------------------------------------------------------------------

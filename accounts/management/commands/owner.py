@@ -24,9 +24,14 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True)
         create = actions.add_parser("create", help="while there is no owner")
         create.add_argument("username")
-        actions.add_parser("reset-password", help="of the owner; ends their sessions")
-        reset = actions.add_parser("reset-mfa", help="of the owner, who lost it; ends sessions")
-        reset.add_argument("--keep-tokens", action="store_true", help="API tokens go on working")
+        password = actions.add_parser(
+            "reset-password", help="of the owner; ends their sessions, removes their API tokens"
+        )
+        factor = actions.add_parser(
+            "reset-mfa", help="of the owner, who lost it; ends their sessions likewise"
+        )
+        for reset in (password, factor):
+            reset.add_argument("--keep-tokens", action="store_true", help="leave the API tokens")
         actions.add_parser("clear-ip-rules", help="let every address in again")
         actions.add_parser("unlock", help="forget wrong passwords: the owner's, and all addresses'")
         transfer = actions.add_parser("transfer", help="to another account")
@@ -42,8 +47,12 @@ class Command(BaseCommand):
                     self.stdout.write(f"{owner} is the owner.")
                 case "reset-password":
                     owner = _owner()
-                    services.set_password(owner, _password(), actor=None)
-                    self.stdout.write(f"The password of {owner} is set; all sessions ended.")
+                    keep = options["keep_tokens"]
+                    services.set_password(owner, _password(), actor=None, keep_tokens=keep)
+                    tokens = "API tokens are kept" if keep else "API tokens are removed"
+                    self.stdout.write(
+                        f"The password of {owner} is set; all sessions ended, {tokens}."
+                    )
                 case "reset-mfa":
                     owner = _owner()
                     mfa.reset(owner, actor=None, keep_tokens=options["keep_tokens"])

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts import queries, services
+from accounts import guests, queries, services
 from accounts.capabilities import OWNER_SLUG
 from accounts.errors import GatewayError
 from mssproject import demo
@@ -23,6 +23,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0, interactive=False)
         call_command("collectstatic", verbosity=0, interactive=False)
         call_command("check")
+        guests.end_sessions_if_off()
         if options["demo"]:
             self._create_demo_users()
         if services.has_owner():
