@@ -12,6 +12,7 @@ from rest_framework.serializers import Serializer
 from accounts import errors, links, mail, tasks
 from accounts.api.base import flag, validated
 from accounts.api.serializers import LoginSerializer, StrictCharField, password_field
+from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.credentials import check_login_origin
 from accounts.login import client_ip
 from accounts.middleware import raw_headers, request_scheme
@@ -36,6 +37,8 @@ class ForgotSerializer(Serializer):
 
 class LinkPage(Page):
     """A page behind a link. Without a link that works there is no form."""
+
+    throttle_classes = (ApiThrottle, LoginThrottle)
 
     def _refuse(self, exc: Exception, context: Any) -> HttpResponseBase:
         if not isinstance(exc, errors.TokenInvalid) or not wants_page(self.request._request):
@@ -121,6 +124,7 @@ class ForgotPage(Page):
     """/forgot: has a password link mailed. Says the same whoever is named."""
 
     template = "accounts/forgot.html"
+    throttle_classes = (ApiThrottle, LoginThrottle)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

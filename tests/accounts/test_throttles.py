@@ -119,6 +119,32 @@ def test_whatever_tries_a_secret_uses_one_budget(strict: Gateway, address: str) 
     check_throttled(client.post("/register", json=setup))
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/mfa",
+        "/mfa/passkey",
+        "/join",
+        "/reset",
+        "/account/password",
+        "/mss-login/api/mfa/setup",
+        "/mss-login/api/mfa/verify-setup",
+        "/mss-login/api/mfa/verify",
+        "/mss-login/api/passkeys/login",
+        "/mss-login/api/passkeys/login-options",
+    ],
+)
+def test_every_other_way_in_has_the_same_budget(strict: Gateway, address: str, path: str) -> None:
+    token = session(strict, ADMIN) if path == "/account/password" else None
+    client = coming(strict, address, token)
+    client.headers["Cookie"] = "mss_mfa=mfa_guess"
+    for _ in range(LOGINS):
+        answer = client.post(path, json={"mfa_temp_token": "mfa_guess", "code": "000000"})
+        assert answer.status_code in (302, 400, 401), (answer.status_code, answer.text)
+    check_throttled(client.post(path, json={"mfa_temp_token": "mfa_guess", "code": "000000"}))
+    check_throttled(coming(strict, address).post("/login", json=WRONG))
+
+
 def test_person_sees_it_on_the_page(strict: Gateway, address: str) -> None:
     page = Browser(strict.url)
     page.headers["X-Forwarded-For"] = address
