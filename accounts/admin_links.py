@@ -83,7 +83,8 @@ class MakesPasswordLinks(ShowsLinks):
     ) -> HttpResponse:
         user = self.get_object(request, object_id)
         extra = dict(extra_context or {})
-        if user is not None and links.may_make_password_link(actor_of(request), user):
+        actor = actor_of(request)
+        if user is not None and user != actor and links.may_make_password_link(actor, user):
             extra["password_link_url"] = reverse(
                 "admin:accounts_user_password_link", args=[user.pk]
             )
@@ -96,6 +97,9 @@ class MakesPasswordLinks(ShowsLinks):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
+        if user == actor_of(request):
+            # There the present password is asked for: a stolen session is not enough.
+            return redirect("/account")
         try:
             link, token = links.create_password_link(
                 user, actor=actor_of(request), ip=client_ip(request)

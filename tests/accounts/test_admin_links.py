@@ -309,8 +309,15 @@ def test_no_password_link_for_owner_disabled_or_those_above(
         }
         assert page.post(f"{USERS}{key}/password-link/", data=csrf).status_code == status
     assert keys(gateway)["links"] == state["links"]
-    own = make_link(Browser(gateway.url, owner.token), users["olga"])
-    assert shown_link(own)
+    # Nor for oneself: on the account page the present password is asked for.
+    olga = Browser(gateway.url, owner.token)
+    assert "password-link" not in olga.get(f"{USERS}{users['olga']}/change/").text
+    csrf = {
+        "csrfmiddlewaretoken": form_fields(olga.get(LINKS + "add/").text)["csrfmiddlewaretoken"]
+    }
+    own = olga.post(f"{USERS}{users['olga']}/password-link/", data=csrf)
+    assert (own.status_code, own.headers["Location"]) == (302, "/account")
+    assert keys(gateway)["links"] == state["links"]
 
 
 def test_another_site_presses_no_button(

@@ -143,7 +143,7 @@ EVENTS: dict[str, tuple[Callable[[User, User], object], str, str, dict[str, Any]
         {},
     ),
     "user.role": (_change(role="power"), "adam", "uwe", {"before": "user", "after": "power"}),
-    "user.disabled": (_change(is_active=False), "adam", "uwe", {}),
+    "user.disabled": (_change(is_active=False), "adam", "uwe", {"tokens": 0}),
     "user.enabled": (_enable, "adam", "uwe", {}),
     "user.password": (_change(password=NEW_PASSWORD), "adam", "uwe", {"tokens": 0}),
     "user.overrides": (

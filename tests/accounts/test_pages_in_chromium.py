@@ -33,7 +33,7 @@ def test_person_logs_in_with_the_page_as_it_is(
     chromium_page.goto(f"{gateway.url}/admin/")
     chromium_page.get_by_label("User name").fill(person.username)
     chromium_page.get_by_label("Password").fill(PASSWORD)
-    chromium_page.get_by_role("button", name="Log in").click()
+    chromium_page.get_by_role("button", name="Log in", exact=True).click()
     expect(chromium_page.get_by_role("heading", name="Administration")).to_be_visible()
     # The login page asks whether somebody is logged in already; the answer was no.
     assert [text for text in wrong if "401" not in text] == []
@@ -117,7 +117,7 @@ def test_attacker_who_writes_into_a_page_runs_nothing(
     chromium_page.route("**/login", with_attack)
     wrong = complaints(chromium_page)
     chromium_page.goto(f"{gateway.url}/login")
-    expect(chromium_page.get_by_role("button", name="Log in")).to_be_visible()
+    expect(chromium_page.get_by_role("button", name="Log in", exact=True)).to_be_visible()
     assert chromium_page.title() == "Log in"
     assert any("Content Security Policy" in text for text in wrong), wrong
 
