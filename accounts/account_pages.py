@@ -44,6 +44,7 @@ class MfaPage(Page):
         if text_field(request, "begin"):
             if row.purpose != Purpose.SETUP:
                 raise errors.PermissionDenied("Your second factor is set up already.")
+            mfa.require_unenrolled(row)
             context = self._context(row)
             return self.page(request, **{**context, "setup": mfa.begin_setup(user)})
         self._prove(request, user, row)
@@ -119,7 +120,9 @@ class AccountPage(Page):
         identity = cookie_identity(sent_credential(request), login.client_ip(request._request))
         if identity is None:
             return HttpResponseRedirect("/login?next=/account")
-        user = User.objects.select_related("role").get(pk=identity.user_id)
+        user = User.objects.select_related("role").filter(pk=identity.user_id).first()
+        if user is None:  # deleted this moment
+            return HttpResponseRedirect("/login?next=/account")
         held = services.capabilities_of(user)
         return self.page(
             request,

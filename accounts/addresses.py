@@ -30,3 +30,18 @@ def network(text: str) -> Network:
     if first is not None and parsed.prefixlen >= 96:
         return ip_network(f"{first}/{parsed.prefixlen - 96}")
     return parsed
+
+
+HOUSEHOLD_PREFIX = 64
+
+
+def household(text: str) -> str:
+    """What counts as one address where somebody is counted by it: of IPv6 a whole /64 (its first
+    address), as that is what one household gets and a host there may take a new address for
+    each request. What is no address stays as it is."""
+    parsed = address(text)
+    if parsed is None:
+        return text
+    if parsed.version == 4:
+        return str(parsed)
+    return str(ip_network((parsed, HOUSEHOLD_PREFIX), strict=False).network_address)

@@ -113,8 +113,11 @@ class UserAdmin(MakesPasswordLinks, TellingAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         # Who does not administrate everything would give away, or take, what they lack.
-        single = () if actor_of(request).is_superuser else ("user_permissions",)
-        return (*self.readonly_fields, *single)
+        actor = actor_of(request)
+        single = () if actor.is_superuser else ("user_permissions",)
+        # Nobody excepts themselves from the second factor.
+        own = ("mfa_required",) if obj == actor else ()
+        return (*self.readonly_fields, *single, *own)
 
     def get_form(
         self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any

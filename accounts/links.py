@@ -257,7 +257,11 @@ def forgotten_password_link(user: User, *, ip: str | None) -> tuple[AccountLink,
 
 def _new_password_link(user: User, maker: User) -> tuple[AccountLink, str]:
     User.objects.select_for_update(of=("self",)).get(pk=user.pk)
-    services.void_password_links(user)
+    if maker == user:
+        # Whoever names this account at /forgot must not void what an administrator gave out.
+        services.void_password_links(user, made_by=user)
+    else:
+        services.void_password_links(user)
     token = tokens.new_link_token()
     link = AccountLink.objects.create(
         kind=AccountLink.Kind.PASSWORD,

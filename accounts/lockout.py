@@ -20,7 +20,7 @@ from django.db.models import Max, Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import errors
+from accounts import addresses, errors
 from accounts.audit import audit
 from accounts.models import Session, User
 
@@ -59,7 +59,7 @@ def counted_request(ip: str | None) -> HttpRequest:
     """What axes is shown of a request: the address. It would keep query and form otherwise,
     and add to the row whatever the next attempt sends."""
     request = HttpRequest()
-    request.META["REMOTE_ADDR"] = ip or ""
+    request.META["REMOTE_ADDR"] = addresses.household(ip) if ip else ""
     return request
 
 
@@ -91,7 +91,7 @@ def unlock(*, username: str | None = None, ip: str | None = None) -> int:
     if username is not None:
         removed += _of_name(username).delete()[0]
     if ip is not None:
-        removed += AccessAttempt.objects.filter(ip_address=ip).delete()[0]
+        removed += _of_address(ip).delete()[0]
     return removed
 
 
@@ -109,17 +109,20 @@ def forget_old() -> int:
 def _locks(username: str, ip: str | None) -> list[Lock]:
     of_name = _of_name(username)
     if ip and _is_familiar(username, ip):
-        of_name = of_name.filter(ip_address=ip)
+        of_name = of_name.filter(ip_address=addresses.household(ip))
     found = [_lock("user name", of_name, settings.MSS_LOCKOUT_NAME_FAILURES, LONGEST_WAIT_OF_NAME)]
     if ip:
-        of_address = AccessAttempt.objects.filter(ip_address=ip)
         limit = settings.MSS_LOCKOUT_ADDRESS_FAILURES
-        found.append(_lock("address", of_address, limit, LONGEST_WAIT_OF_ADDRESS))
+        found.append(_lock("address", _of_address(ip), limit, LONGEST_WAIT_OF_ADDRESS))
     return [lock for lock in found if lock is not None]
 
 
 def _of_name(username: str) -> QuerySet[AccessAttempt]:
-    return AccessAttempt.objects.filter(username=_plain(username))
+    return AccessAttempt.objects.filter(username=_counted_as(username))
+
+
+def _of_address(ip: str) -> QuerySet[AccessAttempt]:
+    return AccessAttempt.objects.filter(ip_address=addresses.household(ip))
 
 
 def _is_familiar(username: str, ip: str) -> bool:
@@ -142,13 +145,17 @@ def _lock(
     return Lock(by, until) if until > timezone.now() else None
 
 
-def _plain(username: str) -> str:
-    return User.normalize_username(username).casefold()[:255]
+def _counted_as(username: str) -> str:
+    """What a name is counted under: the account that the database takes it for, as a login
+    does; two spellings of one name are one, and two names that merely look alike are two. What
+    nobody is called begins with a sign that no name holds."""
+    known = User.objects.filter(username__iexact=username).values_list("username", flat=True)
+    return known.first() or f"?{User.normalize_username(username).casefold()}"[:255]
 
 
 def name_in(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
     """AXES_USERNAME_CALLABLE: names count in any case."""
-    return _plain(str((credentials or {}).get("username", "")))
+    return _counted_as(str((credentials or {}).get("username", "")))
 
 
 def address_in(request: HttpRequest) -> str | None:

@@ -21,6 +21,7 @@ from accounts.middleware import client_ip
 from accounts.models import Challenge, Session, User
 
 HOME = "/"
+NO_GOALS = frozenset({"login", "logout", "t"})
 WAITING_COOKIE = "mss_mfa"
 WAITING_PATH = "/mfa"
 # Each check of a password takes some 70 MB for a moment (Argon2): so many at a time, the
@@ -143,10 +144,12 @@ def clear_cookie(response: HttpResponseBase) -> None:
 
 
 def next_url(request: HttpRequest, wanted: object) -> str:
-    """Where to go after the login: `wanted` if it is a path of ours, else the front page."""
+    """Where to go after the login: `wanted` if it is a path of ours, else the front page. Not
+    where a visit does something by itself: out again, or in as a token's owner."""
     if (
         isinstance(wanted, str)
         and wanted.startswith("/")
+        and wanted.partition("?")[0].strip("/").partition("/")[0] not in NO_GOALS
         and url_has_allowed_host_and_scheme(
             wanted, allowed_hosts=None, require_https=request.is_secure()
         )

@@ -33,8 +33,10 @@ def is_on() -> bool:
 def can_be_asked(request: HttpRequest) -> bool:
     """Whether somebody who is not logged in may have a link mailed, which leads to the host
     they name: only to one that MSS_ALLOWED_HOSTS names itself. A pattern would let them have
-    our mail lead to a host of theirs."""
-    domain, _ = split_domain_port(request.get_host())
+    our mail lead to a host of theirs, and so would a port on which something else listens."""
+    domain, port = split_domain_port(request.get_host())
+    if port not in ("", str(settings.MSS_PORT)):
+        return False
     return is_on() and domain in map(str.lower, settings.ALLOWED_HOSTS)
 
 

@@ -27,11 +27,11 @@ from accounts.services import end_access, end_sessions, may_manage
 ISSUER: Final = "MSS-Login"
 SECRET_BYTES: Final = 20
 BACKUP_CODES: Final = 10
-# Without letters that are mistaken for digits. 31^10 codes, each guess costs a hash of a
-# twentieth of a second: a stolen table gives none away.
+# Without letters that are mistaken for digits. 31^10 codes of 20,000 rounds each: going through
+# them takes 1.6e19 hashes per user, so a stolen table gives none away.
 CODE_ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 CODE_CHARS: Final = 10
-CODE_HASH_ROUNDS: Final = 100_000
+CODE_HASH_ROUNDS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,18 @@ def due(user: User) -> Challenge.Purpose | None:
     return Challenge.Purpose.SETUP if is_required(user) else None
 
 
+def require_unenrolled(challenge: Challenge) -> None:
+    """A temp token for setting up the first factor is void once there is one.
+
+    Raises:
+        TokenInvalid
+    """
+    if challenge.purpose == Challenge.Purpose.SETUP:
+        assert challenge.user is not None
+        if is_enrolled(challenge.user):
+            raise errors.TokenInvalid(challenges.VOID)
+
+
 # --- the authenticator app -----------------------------------------------------------------
 
 
@@ -133,6 +145,7 @@ def confirm_setup(user: User, *, keep_session: str | None, ip: str | None) -> No
     """Put the app in force, its first code having been right. Other sessions end: they never
     proved it."""
     TotpDevice.objects.filter(user=user, confirmed=False).update(confirmed=True)
+    Challenge.objects.filter(user=user).delete()
     end_sessions(user, keep=keep_session)
     audit("mfa.enabled", actor=user, subject=user, ip=ip, by="authenticator app")
 
@@ -148,6 +161,8 @@ def passkey_added(
     first = not has_app(user) and WebAuthnCredential.objects.filter(user=user).count() == 1
     if first:
         end_sessions(user, keep=keep_session)
+    # Whoever got a temp token by the password alone must not set up a factor of theirs with it.
+    Challenge.objects.filter(user=user).delete()
     audit("mfa.enabled", actor=user, subject=user, ip=ip, by="passkey", name=passkey.name)
     return _replace_codes(user) if first or not backup_codes_left(user) else ()
 
@@ -309,9 +324,11 @@ def prove(
     """
     with transaction.atomic():
         # One try at a time per user: many at once would all see the count before any failed.
-        User.objects.select_for_update().get(pk=user.pk)
+        if not User.objects.select_for_update().filter(pk=user.pk).exists():
+            raise errors.TokenInvalid  # deleted this moment
         if challenge is not None:
             challenges.count_attempt(challenge)
+            require_unenrolled(challenge)
         if proof.passkey is not None:
             right = _passkey_is_right(proof.passkey, challenge, check_passkey)
         else:

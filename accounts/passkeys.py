@@ -8,6 +8,7 @@ under one name of this server does not work under another. Browsers want a host 
 from ipaddress import ip_address
 from typing import Any, cast
 
+from django.db import DatabaseError, transaction
 from django.http import HttpRequest
 from django_otp_webauthn.exceptions import OTPWebAuthnApiError
 from django_otp_webauthn.helpers import WebAuthnHelper
@@ -62,7 +63,8 @@ def finish_registration(
         BadRequest PASSKEY_REFUSED
     """
     try:
-        passkey = Helper(request).register_complete(user, state, answer)
+        with transaction.atomic():
+            passkey = Helper(request).register_complete(user, state, answer)
     except _REFUSALS:
         raise errors.BadRequest(
             "The passkey could not be added. Try again.", code="PASSKEY_REFUSED"
@@ -90,7 +92,8 @@ def finish_use(request: HttpRequest, user: User | None, state: dict[str, Any], a
         InvalidCode
     """
     try:
-        passkey = Helper(request).authenticate_complete(user, state, answer)
+        with transaction.atomic():
+            passkey = Helper(request).authenticate_complete(user, state, answer)
     except _REFUSALS:
         raise errors.InvalidCode("This passkey was not accepted.") from None
     found = User.objects.select_related("role").get(pk=passkey.user_id)
@@ -100,14 +103,16 @@ def finish_use(request: HttpRequest, user: User | None, state: dict[str, Any], a
 
 
 # What the libraries raise for an answer that is malformed, forged, of another origin, replayed
-# or by an unknown key. The last four: they read the answer without checking its types.
+# or by an unknown key; they read it without checking its types. DatabaseError: a credential
+# that is registered already, a counter that no column holds.
 _REFUSALS = (
     OTPWebAuthnApiError,
     WebAuthnException,
-    KeyError,
+    LookupError,
     TypeError,
     ValueError,
     AttributeError,
+    DatabaseError,
 )
 
 

@@ -145,7 +145,9 @@ def may_manage(actor: User, subject: User) -> bool:
     """Whether `actor` may change `subject`: never somebody of a higher rank, never the owner."""
     if actor.pk == subject.pk:
         return True
-    return not subject.is_owner and subject.role.rank <= actor.role.rank
+    if subject.is_owner or subject.role.rank > actor.role.rank:
+        return False
+    return actor.is_superuser or capabilities_of(subject) <= capabilities_of(actor)
 
 
 def require_own_account(user: User) -> None:
@@ -238,15 +240,17 @@ def set_password(
 def end_access(user: User, *, keep_tokens: bool) -> int:
     """End what was begun under the former password; how many API tokens that removed."""
     end_sessions(user)
+    Challenge.objects.filter(user=user).delete()
     void_password_links(user)
     return 0 if keep_tokens else ApiToken.objects.filter(user=user).delete()[0]
 
 
-def void_password_links(user: User) -> None:
-    """Remove the account's password links that are not used yet."""
-    AccountLink.objects.filter(
+def void_password_links(user: User, *, made_by: User | None = None) -> None:
+    """Remove the account's password links that are not used yet: all, or those `made_by`."""
+    unused = AccountLink.objects.filter(
         kind=AccountLink.Kind.PASSWORD, user=user, used_at__isnull=True
-    ).delete()
+    )
+    (unused if made_by is None else unused.filter(created_by=made_by)).delete()
 
 
 @transaction.atomic
@@ -292,6 +296,9 @@ def change_user(
         as the single changes; BadRequest for an unknown role
     """
     _require_manage(actor, user)
+    if actor is not None and actor.pk == user.pk and {"password", "mfa_required"} & set(changes):
+        # There the present password is asked for: a stolen session or token is not enough.
+        raise errors.PermissionDenied("Change this on your account page.")
     if "role" in changes:
         role = Role.objects.filter(slug=changes["role"]).first()
         if role is None:

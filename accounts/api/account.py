@@ -2,26 +2,25 @@
 
 from typing import Any
 
-from rest_framework import serializers
 from rest_framework.request import Request
 
 from accounts import login, services
 from accounts.api.authentication import HasIdentity
 from accounts.api.base import GatewayView, validated
-from accounts.api.mfa import Permissions, session_caller
-from accounts.api.serializers import StrictBooleanField, password_field
+from accounts.api.mfa import Permissions, prove_again, session_caller
+from accounts.api.serializers import ProofSerializer, StrictBooleanField, password_field
 from accounts.api.throttles import ApiThrottle, LoginThrottle
 
 
-class PasswordSerializer(serializers.Serializer):
+class PasswordSerializer(ProofSerializer):
     current_password = password_field()
     new_password = password_field()
     keep_tokens = StrictBooleanField(required=False, default=False)
 
 
 class PasswordView(GatewayView):
-    """POST: a new password. Every session ends, and API tokens unless they are to stay; the
-    browser that asked gets a new session."""
+    """POST: a new password, for the present one and the second factor. Every session ends, and
+    API tokens unless they are to stay; the browser that asked gets a new session."""
 
     throttle_classes = (ApiThrottle, LoginThrottle)
     permission_classes: Permissions = (HasIdentity,)
@@ -30,6 +29,7 @@ class PasswordView(GatewayView):
         user, identity = session_caller(request)
         given = validated(PasswordSerializer, request.data)
         login.check_password(request._request, user.username, given["current_password"])
+        prove_again(request, user, given)
         services.set_password(
             user,
             given["new_password"],

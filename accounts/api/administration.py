@@ -16,8 +16,9 @@ from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.serializers import StrictBooleanField, StrictCharField, password_field
 from accounts.capabilities import Capability
+from accounts.identity import Auth, Identity
 from accounts.login import client_ip
-from accounts.models import IpRule, Role, User
+from accounts.models import Challenge, IpRule, Role, User
 
 
 class IsAdministrator(HasIdentity):
@@ -27,9 +28,21 @@ class IsAdministrator(HasIdentity):
     def has_permission(self, request: Request, view: Any) -> bool:
         super().has_permission(request, view)
         user, identity = caller(request)
-        if not user.is_superuser or identity.scopes is not None:
+        # An address is too easily read by others to administrate with a token in it.
+        if not user.is_superuser or identity.scopes is not None or identity.in_path:
             raise errors.PermissionDenied("Only administrators may do this.")
+        if not proved(user, identity):
+            raise errors.PermissionDenied("Log in with your second factor for this.")
         return True
+
+
+def proved(user: User, identity: Identity) -> bool:
+    """Whether who has, or must have, a second factor showed it: in this login, or when the
+    token was made."""
+    due = mfa.due(user)
+    if identity.auth is Auth.API_TOKEN:
+        return due is not Challenge.Purpose.SETUP
+    return due is None or identity.second_factor
 
 
 # --- users ---------------------------------------------------------------------------------
@@ -163,9 +176,10 @@ class GroupsView(GatewayView):
         groups = data.get("groups", data) if hasattr(data, "get") else None
         if not isinstance(groups, dict):
             raise errors.BadRequest("Send {role: {setting: value}}.", field="groups")
+        known = {role.slug: role for role in Role.objects.all()}
         changes = {}
         for slug, settings in groups.items():
-            role = Role.objects.filter(slug=slug).first()
+            role = known.get(slug)
             if role is None:
                 raise errors.BadRequest(f"There is no role “{slug[:50]}”.", field="groups")
             changes[role] = validated(RoleSerializer, settings)

@@ -12,7 +12,9 @@ from accounts.api.base import GatewayView, validated
 from accounts.api.serializers import ProofSerializer, password_field
 from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.challenges import Purpose
+from accounts.credentials import check_login_origin
 from accounts.identity import Auth, Identity
+from accounts.middleware import raw_headers, request_scheme
 from accounts.models import Challenge, User
 
 Permissions = tuple[type[BasePermission], ...]
@@ -38,6 +40,11 @@ def session_caller(request: Request) -> tuple[User, Identity]:
         raise errors.PermissionDenied("Log in to manage your account; a token cannot.")
     services.require_own_account(user)
     return user, identity
+
+
+def check_own_page(request: Request) -> None:
+    """Another site's page must not log somebody in (as whoever it likes). Raises CrossOrigin."""
+    check_login_origin(raw_headers(request._request), scheme=request_scheme(request._request))
 
 
 def temp_token(given: dict[str, Any], *purposes: Purpose) -> Challenge:
@@ -113,7 +120,9 @@ class SetupView(GatewayView):
 
     def _user(self, request: Request, given: dict[str, Any]) -> User:
         if "mfa_temp_token" in given and "passkey" not in given:
-            return known_user(temp_token(given, Purpose.SETUP))
+            row = temp_token(given, Purpose.SETUP)
+            mfa.require_unenrolled(row)
+            return known_user(row)
         user, _ = session_caller(request)
         prove_again(request, user, given)
         return user
@@ -153,6 +162,7 @@ class VerifySetupView(GatewayView):
             prove(request, user, code, setup=True)
             mfa.confirm_setup(user, keep_session=identity.jti, ip=ip)
             return Response({"message": "Your second factor is on.", "mfa_enabled": True})
+        check_own_page(request)
         row = temp_token(given, Purpose.SETUP)
         user = known_user(row)
         if mfa.begun_setup(user) is None:
@@ -171,6 +181,7 @@ class VerifyView(GatewayView):
     authentication_classes: Any = ()
 
     def post(self, request: Request) -> Any:
+        check_own_page(request)
         given = validated(ProofSerializer, request.data)
         row = temp_token(given, Purpose.LOGIN)
         user = known_user(row)
@@ -201,6 +212,7 @@ class DisableView(GatewayView):
 class BackupCodesView(GatewayView):
     """POST: a fresh set of backup codes, proved by a code of the app (or a passkey)."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     permission_classes: Permissions = (HasIdentity,)
 
     def post(self, request: Request) -> Response:

@@ -10,12 +10,17 @@ from rest_framework.response import Response
 from accounts import challenges, errors, login, mfa, passkeys
 from accounts.api.authentication import HasIdentity
 from accounts.api.base import GatewayView, validated
-from accounts.api.mfa import Permissions, known_user, prove_again, session_caller, temp_token
-from accounts.api.serializers import ProofSerializer, StrictCharField
+from accounts.api.mfa import (
+    Permissions,
+    check_own_page,
+    known_user,
+    prove_again,
+    session_caller,
+    temp_token,
+)
+from accounts.api.serializers import ProofSerializer, StrictCharField, password_field
 from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.challenges import Purpose
-from accounts.credentials import check_login_origin
-from accounts.middleware import raw_headers, request_scheme
 from accounts.models import Challenge
 
 
@@ -23,6 +28,7 @@ class PasskeyOptionsView(GatewayView):
     """POST: what the browser needs to ask for a passkey: for a login that waits (its temp
     token), or to prove oneself again (a session)."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     permission_classes: Permissions = (AllowAny,)
 
     def post(self, request: Request) -> Response:
@@ -59,7 +65,7 @@ class PasskeyLoginOptionsView(GatewayView):
     authentication_classes: Any = ()
 
     def post(self, request: Request) -> Response:
-        _check_origin(request)
+        check_own_page(request)
         options, state = passkeys.begin_use(request._request, None)
         target = login.next_url(request._request, _next(request))
         token = challenges.begin(None, Purpose.PASSKEY, {"passkey": state, "next": target})
@@ -75,7 +81,7 @@ class PasskeyLoginView(GatewayView):
     authentication_classes: Any = ()
 
     def post(self, request: Request) -> Any:
-        _check_origin(request)
+        check_own_page(request)
         given = validated(ProofSerializer, request.data)
         if "passkey" not in given:
             raise errors.BadRequest("passkey is missing.", field="passkey")
@@ -88,6 +94,7 @@ class PasskeyLoginView(GatewayView):
 class PasskeysView(GatewayView):
     """GET lists the caller's passkeys, POST adds one, DELETE takes one away."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     permission_classes: Permissions = (HasIdentity,)
 
     def get(self, request: Request) -> Response:
@@ -122,15 +129,28 @@ class PasskeysView(GatewayView):
 class NewPasskeyOptionsView(GatewayView):
     """POST: begins adding a passkey."""
 
+    throttle_classes = (ApiThrottle, LoginThrottle)
     permission_classes: Permissions = (HasIdentity,)
 
     def post(self, request: Request) -> Response:
         user, _ = session_caller(request)
-        given = validated(ProofSerializer, request.data)
-        prove_again(request, user, given)
+        given = validated(BeginPasskeySerializer, request.data)
+        if mfa.is_enrolled(user):
+            prove_again(request, user, given)
+        elif "password" not in given:
+            raise errors.BadRequest(
+                "Confirm this with your password.", code="PROOF_REQUIRED", methods=["password"]
+            )
+        else:
+            # A passkey is a whole login: a stolen session must not come by one.
+            login.check_password(request._request, user.username, given["password"])
         options, state = passkeys.begin_registration(request._request, user)
         token = challenges.begin(user, Purpose.REGISTER, {"passkey": state})
         return Response({"mfa_temp_token": token, "options": options})
+
+
+class BeginPasskeySerializer(ProofSerializer):
+    password = password_field(required=False)
 
 
 class NewPasskeySerializer(ProofSerializer):
@@ -153,10 +173,6 @@ def passkey_json(passkey: Any) -> dict[str, Any]:
         "created_at": passkey.created_at,
         "last_used_at": passkey.last_used_at,
     }
-
-
-def _check_origin(request: Request) -> None:
-    check_login_origin(raw_headers(request._request), scheme=request_scheme(request._request))
 
 
 def _next(request: Request) -> object:

@@ -56,6 +56,8 @@ class SessionsView(GatewayView):
 
     def get(self, request: Request) -> Response:
         user, identity = caller(request)
+        if identity.scopes is not None:
+            raise errors.PermissionDenied("Log in to see sessions.")
         found = [session_json(row, identity.jti) for row in queries.open_sessions(user.pk)]
         return Response({"sessions": [s for s in found if s["is_current"] or not user.shared]})
 

@@ -10,9 +10,8 @@ the session that ended, every 0.3 s.
 from __future__ import annotations
 
 import time
-from ipaddress import ip_address, ip_network
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.core.cache import BaseCache, caches
@@ -20,12 +19,12 @@ from django.utils.connection import ConnectionProxy
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
+from accounts import addresses
+from accounts.credentials import SAFE_METHODS
 from accounts.identity import Identity
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
-
-IPV6_PREFIX: Final = 64
 
 # DRF reads the list of a caller's requests and writes it back: without a lock, requests sent
 # at once would all be let in by the same list.
@@ -56,6 +55,9 @@ class ApiThrottle(_PerMinute):
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         if isinstance(request.auth, Identity):
+            if getattr(request.user, "shared", False):
+                # One guest must not use up what all guests have.
+                return f"{self.scope}:session:{request.auth.jti}"
             return f"{self.scope}:user:{request.auth.user_id}"
         return f"{self.scope}:{address_of(request)}"
 
@@ -72,7 +74,7 @@ class LoginThrottle(_PerMinute):
         return f"{settings.MSS_LOGIN_RATE}/min"
 
     def get_cache_key(self, request: Request, view: APIView) -> str | None:
-        if request.method != "POST":
+        if request.method in SAFE_METHODS:
             return None
         return f"{self.scope}:{address_of(request)}"
 
@@ -89,11 +91,5 @@ class PasswordThrottle(LoginThrottle):
 
 
 def address_of(request: Request) -> str:
-    """The client as the entry found it. Of IPv6 a whole /64: that is what one household gets,
-    and a host there may take a new address for each request."""
-    address = request.META.get("REMOTE_ADDR") or ""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    return address if parsed.version == 4 else str(ip_network((parsed, IPV6_PREFIX), strict=False))
+    """The client as the entry found it."""
+    return addresses.household(request.META.get("REMOTE_ADDR") or "")

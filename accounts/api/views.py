@@ -41,11 +41,14 @@ class GenerateTokenView(GatewayView):
             user = known_user(row)
             prove(request, user, wanted, row)
             challenges.finish(row)
+            lockout.succeeded(user.username)
             return self._create(request, user, {**row.data, **_of_token(wanted)})
         user, held = self._who(request, wanted)
         _check(wanted, held)
         match mfa.due(user):
             case None:
+                if "password" in wanted:
+                    lockout.succeeded(user.username)
                 return self._create(request, user, _of_token(wanted), held)
             case Purpose.SETUP as due:
                 return Response(second_step(user, due, "/account#tokens")[1])
@@ -68,7 +71,6 @@ class GenerateTokenView(GatewayView):
         held: frozenset[Capability] | None = None,
     ) -> Response:
         hours, scopes = _check(wanted, services.capabilities_of(user) if held is None else held)
-        lockout.succeeded(user.username)
         expires_at = None if hours is None else timezone.now() + timedelta(hours=hours)
         row, token = services.create_api_token(
             user,

@@ -257,6 +257,9 @@ def add_passkey(page: Page, name: str) -> list[str]:
     part = section(page, "Passkeys")
     part.get_by_label("Name of the new passkey").fill(name)
     part.get_by_role("button", name="Add a passkey").click()
+    dialog = page.get_by_role("dialog", name="Confirm that it is you")
+    dialog.get_by_label("Password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Confirm").click()
     expect(part.get_by_role("listitem").filter(has_text=name)).to_be_visible()
     codes = page.locator("#new-codes")
     return codes.inner_text().split() if codes.is_visible() else []

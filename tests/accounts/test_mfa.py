@@ -170,8 +170,9 @@ def test_setup_token_logs_nobody_in_who_is_enrolled_already(
     set_on_user(gateway, person, mfa_required=True)
     thief = password_step(gateway, person)["mfa_temp_token"]
     enrol(gateway, person)
-    answer = Client(gateway.url).post(SETUP, json={"mfa_temp_token": thief})
-    check_refusal(answer, 409, "MFA_ENABLED")
+    for path in (SETUP, VERIFY_SETUP):
+        body = {"mfa_temp_token": thief, "code": "123456"}
+        check_refusal(Client(gateway.url).post(path, json=body), 401, "TOKEN_INVALID")
 
 
 # --- codes --------------------------------------------------------------------------------

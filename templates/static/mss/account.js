@@ -240,11 +240,14 @@ function codesShown(codes) {
 
 onSubmit("password-form", async (event) => {
   const form = event.target;
-  await post("/account/password", {
-    current_password: form.current_password.value,
-    new_password: form.new_password.value,
-    keep_tokens: form.keep_tokens.checked,
-  });
+  await confirmed((proof) =>
+    post("/account/password", {
+      current_password: form.current_password.value,
+      new_password: form.new_password.value,
+      keep_tokens: form.keep_tokens.checked,
+      ...proof,
+    }),
+  );
   form.reset();
   await Promise.all([loadSessions(), loadTokens()]);
   say("Your password is changed. Everywhere else you are logged out.");
@@ -279,7 +282,9 @@ onClick("mfa-off", async () => {
 
 onSubmit("passkey-form", async (event) => {
   const name = event.target.name.value;
-  const begun = await confirmed((proof) => post(`${API}/api/passkeys/options`, proof));
+  const begun = await confirmed((proof) => post(`${API}/api/passkeys/options`, proof), {
+    password: !methods.some(Boolean),
+  });
   const passkey = await passkeys.create(begun.options);
   const made = await post(`${API}/api/passkeys`, {
     mfa_temp_token: begun.mfa_temp_token,
