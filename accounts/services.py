@@ -145,9 +145,7 @@ def may_manage(actor: User, subject: User) -> bool:
     """Whether `actor` may change `subject`: never somebody of a higher rank, never the owner."""
     if actor.pk == subject.pk:
         return True
-    if subject.is_owner or subject.role.rank > actor.role.rank:
-        return False
-    return actor.is_superuser or capabilities_of(subject) <= capabilities_of(actor)
+    return not subject.is_owner and subject.role.rank <= actor.role.rank
 
 
 def require_own_account(user: User) -> None:

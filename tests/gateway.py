@@ -94,6 +94,7 @@ class Gateway:
         self.env = {
             **inherited,
             "PYTHONUNBUFFERED": "1",
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
             "MSS_DATA_DIR": str(data_dir),
             "MSS_PORT": str(self.port),
             "COMFYUI_URL": comfy_url,

@@ -15,9 +15,8 @@ _numbers = count(1)
 
 MAKE = """
 from accounts import models
-user = models.User(username=username, role_id=role)
-user.set_password(password)
-user.save()
+from tests.passwords import hashed
+models.User.objects.create(username=username, role_id=role, password=hashed(password))
 """
 
 
@@ -41,6 +40,23 @@ def fresh(tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread) -> I
     )
     server.prepare().start()
     yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread) -> Iterator[Gateway]:
+    """A gateway that hashes passwords as the product does. It has alice, and bob, disabled."""
+    server = Gateway(
+        tmp_path_factory.mktemp("product") / "data",
+        comfy.url,
+        DJANGO_SETTINGS_MODULE="mssproject.settings",
+    ).prepare()
+    server.run(CREATE, cast=[("alice", "user"), ("bob", "user")], password=PASSWORD)
+    server.run(
+        "from accounts.models import User\n"
+        "result = User.objects.filter(username='bob').update(is_active=False)"
+    )
+    yield server.start()
     server.stop()
 
 

@@ -14,14 +14,14 @@ CROWD = 16
 MOST_GROWTH_BYTES = 450 * 1024 * 1024
 
 
-def test_crowd_with_wrong_passwords_fills_no_memory_and_shuts_nobody_out(gateway: Gateway) -> None:
-    server = psutil.Process(gateway.pid)
+def test_crowd_with_wrong_passwords_fills_no_memory_and_shuts_nobody_out(product: Gateway) -> None:
+    server = psutil.Process(product.pid)
     before = peak = server.memory_info().rss
     answers: list[int] = []
 
     def guess(number: int) -> None:
         body = {"username": f"nobody{number}", "password": "wrong"}
-        answers.append(Client(gateway.url).post("/login", json=body).status_code)
+        answers.append(Client(product.url).post("/login", json=body).status_code)
 
     guessers = [threading.Thread(target=guess, args=(number,)) for number in range(CROWD)]
     for guesser in guessers:
@@ -32,4 +32,4 @@ def test_crowd_with_wrong_passwords_fills_no_memory_and_shuts_nobody_out(gateway
     assert answers == [401] * CROWD
     assert peak - before < MOST_GROWTH_BYTES
     credentials = {"username": ALICE.username, "password": PASSWORD}
-    assert Client(gateway.url).post("/login", json=credentials).status_code == 200
+    assert Client(product.url).post("/login", json=credentials).status_code == 200

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from tests.accounts.acting import Newcomer, mint, session
+from tests.accounts.acting import Newcomer, app, mint, session
 from tests.cast import PASSWORD
 from tests.client import Client
 from tests.gateway import Gateway
@@ -126,10 +126,11 @@ def test_without_a_token_or_with_a_limited_one_no_session_is_touched(
     gateway: Gateway, newcomer: Newcomer
 ) -> None:
     person = newcomer()
-    session(gateway, person)
+    client = app(gateway, person)
     for method, path in (("GET", LIST), ("POST", REVOKE)):
         check_refusal(Client(gateway.url).request(method, path, json={}), 401, "AUTH_REQUIRED")
     limited = Client(gateway.url, mint(gateway, person, scopes=["can_access_api"]))
-    before = ids(limited)
+    before = ids(client)
+    check_refusal(limited.get(LIST), 403, "PERMISSION_DENIED")
     check_refusal(limited.post(REVOKE, json={"all_others": True}), 403, "PERMISSION_DENIED")
-    assert ids(limited) == before != []
+    assert ids(client) == before != []
