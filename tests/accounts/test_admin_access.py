@@ -158,7 +158,7 @@ Group.objects.get_or_create(name="admin-test-team")
     ("path", "status"),
     [
         ("/admin/accounts/user/?p=x", 200),
-        ("/admin/accounts/user/?p=-1", 200),
+        ("/admin/accounts/role/?p=-1", 200),
         ("/admin/accounts/user/?o=99.x", 200),
         ("/admin/accounts/user/?q=%00%ff", 200),
         ("/admin/accounts/user/?foo=bar", 302),

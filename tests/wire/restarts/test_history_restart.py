@@ -15,7 +15,8 @@ def test_lost_entries_are_marked_and_not_asked_for_again(
     shaky: FakeComfyThread, shaky_gateway: Gateway, shaky_alice: Client, shaky_bob: Client
 ) -> None:
     alice, bob = shaky_alice, shaky_bob
-    done = [run(alice, save())["prompt"][1] for _ in range(3)]
+    entries = [run(alice, save())["prompt"] for _ in range(3)]
+    done = [prompt_id for _, prompt_id, *_ in entries]
     theirs = run(bob, save())["prompt"][1]
     shaky.pause()
     waiting = submit(alice, save())
@@ -34,7 +35,7 @@ def test_lost_entries_are_marked_and_not_asked_for_again(
     fresh = submit(alice, save())
     entry = ended(alice, fresh)
     assert list(alice.get("/history?max_items=64").json()) == [fresh]
-    assert entry["prompt"][0] == 4
+    assert entry["prompt"][0] == entries[0][0] + 4
     answer = bob.post("/prompt", json={"prompt": save(), "prompt_id": done[0]})
     assert (answer.status_code, answer.json()["code"]) == (409, "PROMPT_ID_TAKEN")
 
