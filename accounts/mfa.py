@@ -161,8 +161,10 @@ def passkey_added(
     first = not has_app(user) and WebAuthnCredential.objects.filter(user=user).count() == 1
     if first:
         end_sessions(user, keep=keep_session)
-    # Whoever got a temp token by the password alone must not set up a factor of theirs with it.
+    # Whoever got a temp token by the password alone, or began to set an app up in a session they
+    # stole, must not end up with a factor of theirs.
     Challenge.objects.filter(user=user).delete()
+    TotpDevice.objects.filter(user=user, confirmed=False).delete()
     audit("mfa.enabled", actor=user, subject=user, ip=ip, by="passkey", name=passkey.name)
     return _replace_codes(user) if first or not backup_codes_left(user) else ()
 
