@@ -4,8 +4,10 @@ A login is: a password, a link or a passkey → `mfa.due` → a session. Where a
 the client gets a temp token instead (`second_step`).
 """
 
+import re
 from threading import BoundedSemaphore
 from typing import Any
+from urllib.parse import unquote
 
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
@@ -149,10 +151,19 @@ def next_url(request: HttpRequest, wanted: object) -> str:
     if (
         isinstance(wanted, str)
         and wanted.startswith("/")
-        and wanted.partition("?")[0].strip("/").partition("/")[0] not in NO_GOALS
+        and wanted.isprintable()
+        and _is_goal(wanted)
         and url_has_allowed_host_and_scheme(
             wanted, allowed_hosts=None, require_https=request.is_secure()
         )
     ):
         return wanted
     return HOME
+
+
+def _is_goal(wanted: str) -> bool:
+    """As a browser reads a path: `\\` is `/`, `..` goes up, also percent-encoded."""
+    path = re.split(r"[?#]", wanted, maxsplit=1)[0]
+    steps = unquote(path).replace("\\", "/").split("/")
+    first = next(filter(None, steps), "")
+    return first.casefold() not in NO_GOALS and not {".", ".."} & set(steps)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.accounts.acting import Newcomer, app, mint, session
-from tests.accounts.factors import enrol, password_step
+from tests.accounts.factors import App, enrol, password_step
 from tests.accounts.test_lockout import attempt, guarded, new_address, new_name, wait_of
 from tests.accounts.test_mfa import SETUP, VERIFY, VERIFY_SETUP, set_on_user
 from tests.cast import PASSWORD, Person
@@ -42,16 +42,18 @@ def change(gateway: Gateway, person: Person, how: str) -> None:
     )
 
 
-def add_passkey(gateway: Gateway, person: Person) -> None:
+def add_passkey(gateway: Gateway, person: Person, keep_session: str | None = None) -> None:
     """As registered with a device; what a browser would have signed is not looked at here."""
     gateway.run(
-        "from accounts import mfa, models\n"
+        "from accounts import mfa, models, tokens\n"
         "from django_otp_webauthn.models import WebAuthnCredential\n"
         "user = models.User.objects.get(username=username)\n"
         "row = WebAuthnCredential.objects.create(\n"
         "    user=user, name='key', credential_id=username.encode(), public_key=b'k', aaguid='a')\n"
-        "mfa.passkey_added(user, row, keep_session=None, ip=None)\nresult = None",
+        "keep = tokens.read_session_jwt(keep_session).hex if keep_session else None\n"
+        "mfa.passkey_added(user, row, keep_session=keep, ip=None)\nresult = None",
         username=person.username,
+        keep_session=keep_session,
     )
 
 
@@ -94,6 +96,20 @@ def test_setup_token_is_void_once_there_is_a_passkey(gateway: Gateway, person: P
     page.headers["Cookie"] = f"mss_mfa={temp['mfa_temp_token']}"
     for form in ({"begin": "1"}, {"code": "123456"}):
         assert page.post("/mfa", data=form).headers["Location"] == "/login"
+
+
+def test_app_begun_in_a_stolen_session_is_void_once_there_is_a_passkey(
+    gateway: Gateway, person: Person
+) -> None:
+    jwt = session(gateway, person)
+    thief = Client(gateway.url, jwt)
+    phone = App(thief.post(SETUP).json()["secret"])
+    # The person adds a passkey in that very session, which therefore stays.
+    add_passkey(gateway, person, keep_session=jwt)
+    assert thief.get("/mss-login/api/me").json()["mfa_enabled"] is True
+    refused = thief.post(VERIFY_SETUP, json={"code": phone.code()})
+    check_refusal(refused, 400, "NO_SETUP")
+    assert password_step(gateway, person)["methods"] == ["passkey", "backup_code"]
 
 
 # --- a stolen session ---------------------------------------------------------------------
@@ -203,7 +219,24 @@ def test_another_site_finishes_no_login_of_its_own_in_a_visitors_browser(
 
 
 @pytest.mark.parametrize(
-    "goal", ["/logout", "/logout?x=1", "/t/mss_x/", "/t/mss_x", "/login?next=/logout", "//logout"]
+    "goal",
+    [
+        "/logout",
+        "/logout?x=1",
+        "/logout#x",
+        "/%6cogout",
+        "/LogOut",
+        "/x/../logout",
+        "/x/%2e%2E/logout",
+        "/./logout",
+        "/x\\..\\logout",
+        "/log\tout",
+        "/t/mss_x/",
+        "/t/mss_x",
+        "/%74/mss_x/",
+        "/login?next=/logout",
+        "//logout",
+    ],
 )
 def test_link_to_the_login_leads_nowhere_that_does_something(gateway: Gateway, goal: str) -> None:
     page = Client(gateway.url).get("/login", params={"next": goal}, headers={"Accept": "text/html"})
