@@ -10,14 +10,13 @@ from rest_framework.response import Response
 
 from accounts import challenges, errors, login, mfa, services
 from accounts.api.base import GatewayView, validated
-from accounts.api.mfa import known_user, prove
+from accounts.api.mfa import complete, known_user
 from accounts.api.passkeys import passkey_options
 from accounts.api.serializers import ProofSerializer
 from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.capabilities import DESCRIPTIONS, Capability
 from accounts.challenges import Purpose
-from accounts.credentials import check_login_origin
-from accounts.middleware import cookie_identity, raw_headers, request_scheme
+from accounts.middleware import check_own_page, cookie_identity
 from accounts.models import Challenge, User
 from accounts.pages import Page, finished_login, sent_credential, text_field
 
@@ -36,35 +35,22 @@ class MfaPage(Page):
         return self.page(request, **self._context(row))
 
     def post(self, request: Request) -> HttpResponseBase:
-        check_login_origin(raw_headers(request._request), scheme=request_scheme(request._request))
+        check_own_page(request._request)
         row = self._waiting(request)
         if row is None:
             return HttpResponseRedirect("/login")
-        user = known_user(row)
         if text_field(request, "begin"):
             if row.purpose != Purpose.SETUP:
                 raise errors.PermissionDenied("Your second factor is set up already.")
             mfa.require_unenrolled(row)
             context = self._context(row)
-            return self.page(request, **{**context, "setup": mfa.begin_setup(user)})
-        self._prove(request, user, row)
-        challenges.finish(row)
-        if row.purpose == Purpose.SETUP:
-            mfa.confirm_setup(user, keep_session=None, ip=login.client_ip(request._request))
+            return self.page(request, **{**context, "setup": mfa.begin_setup(known_user(row))})
+        code = text_field(request, "code")[:40]
+        of_app = row.purpose == Purpose.SETUP or mfa.looks_like_app_code(code)
+        user = complete(request, row, {"code" if of_app else "backup_code": code})
         response = finished_login(request, user, row.data["next"], second_factor=True)
         login.clear_waiting_cookie(response)
         return response
-
-    def _prove(self, request: Request, user: User, row: Challenge) -> None:
-        code = text_field(request, "code")[:40]
-        if row.purpose == Purpose.SETUP:
-            if mfa.begun_setup(user) is None:
-                raise errors.BadRequest("Begin the setup first.", code="NO_SETUP")
-            prove(request, user, {"code": code}, row, setup=True)
-        elif mfa.looks_like_app_code(code):
-            prove(request, user, {"code": code}, row)
-        else:
-            prove(request, user, {"backup_code": code}, row)
 
     def _waiting(self, request: Request) -> Challenge | None:
         token = request._request.COOKIES.get(login.WAITING_COOKIE, "")
@@ -98,14 +84,12 @@ class MfaPasskeyView(GatewayView):
     permission_classes = (AllowAny,)
 
     def post(self, request: Request) -> Any:
-        check_login_origin(raw_headers(request._request), scheme=request_scheme(request._request))
+        check_own_page(request._request)
         given = validated(ProofSerializer, request.data)
         row = challenges.find(request._request.COOKIES.get(login.WAITING_COOKIE, ""), Purpose.LOGIN)
-        user = known_user(row)
         if "passkey" not in given:
             return Response({"options": passkey_options(request, row)})
-        prove(request, user, {"passkey": given["passkey"]}, row)
-        challenges.finish(row)
+        user = complete(request, row, {"passkey": given["passkey"]})
         response = login.finished(request._request, user, row.data["next"], second_factor=True)
         login.clear_waiting_cookie(response)
         return response

@@ -6,7 +6,7 @@ from typing import Final
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from accounts import errors, services
+from accounts import errors, mfa, services
 from accounts.audit import audit
 from accounts.models import Role, Session, User
 
@@ -24,8 +24,7 @@ def account() -> User:
     if not settings.MSS_GUEST_LOGIN:
         raise errors.PermissionDenied("Guest access is off.")
     user = _found() or _made()
-    required = user.role.mfa_required if user.mfa_required is None else user.mfa_required
-    if not user.is_active or required:
+    if not user.is_active or mfa.is_required(user):
         raise errors.PermissionDenied("Guests may not come in at the moment.")
     return user
 

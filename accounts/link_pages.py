@@ -13,9 +13,8 @@ from accounts import errors, links, mail, tasks
 from accounts.api.base import flag, validated
 from accounts.api.serializers import LoginSerializer, StrictCharField, password_field
 from accounts.api.throttles import ApiThrottle, LoginThrottle
-from accounts.credentials import check_login_origin
 from accounts.login import client_ip
-from accounts.middleware import raw_headers, request_scheme
+from accounts.middleware import check_own_page
 from accounts.pages import Page, proceed, text_field, wants_page
 
 MAX_TOKEN_CHARS = 200
@@ -58,7 +57,7 @@ class JoinPage(LinkPage):
         return self.page(request, **_invited(request.query_params.get("invite_token", "")))
 
     def post(self, request: Request) -> HttpResponseBase:
-        _require_own_page(request)
+        check_own_page(request._request)
         given = validated(JoinSerializer, request.data)
         user = links.accept_invitation(
             given["invite_token"],
@@ -92,7 +91,7 @@ class ResetPage(LinkPage):
         return self.page(request, **_resetting(request.query_params.get("reset_token", "")))
 
     def post(self, request: Request) -> HttpResponseBase:
-        _require_own_page(request)
+        check_own_page(request._request)
         given = validated(ResetSerializer, request.data)
         links.set_forgotten_password(
             given["reset_token"],
@@ -135,7 +134,7 @@ class ForgotPage(Page):
         return self.page(request)
 
     def post(self, request: Request) -> HttpResponseBase:
-        _require_own_page(request)
+        check_own_page(request._request)
         name = validated(ForgotSerializer, request.data)["username"]
         # The worker looks for the account, so that the time taken here tells nothing.
         tasks.mail_forgotten_password.delay(
@@ -151,7 +150,3 @@ class ForgotPage(Page):
 
     def page_context(self, request: Request) -> dict[str, Any]:
         return {"username": text_field(request, "username")[:254]}
-
-
-def _require_own_page(request: Request) -> None:
-    check_login_origin(raw_headers(request._request), scheme=request_scheme(request._request))

@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import url_has_allowed_host_and_scheme
 from rest_framework.response import Response
 
-from accounts import challenges, errors, lockout, mfa, services
+from accounts import challenges, errors, lockout, mfa, passkeys, services
 from accounts.audit import audit
 from accounts.credentials import COOKIE_NAME
 from accounts.mfa_models import CHALLENGE_MINUTES
@@ -61,6 +61,19 @@ def check_password(request: HttpRequest, username: str, password: str) -> User:
     return user
 
 
+def check_passkey(request: HttpRequest, state: dict[str, Any], answer: dict[str, Any]) -> User:
+    """The account whose passkey answered, in a login with nothing else.
+
+    Raises:
+        InvalidCode
+    """
+    try:
+        return passkeys.finish_use(request, None, state, answer)
+    except errors.InvalidCode:
+        audit("login.failed", ip=client_ip(request), by="passkey")
+        raise
+
+
 def _take_turn() -> None:
     """Wait until a password may be checked. Whoever called gives `_checks` back.
 
@@ -76,9 +89,12 @@ def _take_turn() -> None:
         _waiting.release()
 
 
-def second_step(user: User, due: Challenge.Purpose, target: str) -> tuple[str, dict[str, Any]]:
-    """A temp token for what is due after the first factor, and the answer that carries it."""
-    token = challenges.begin(user, due, {"next": target})
+def second_step(
+    user: User, due: Challenge.Purpose, data: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """A temp token for what is due after the first factor, and the answer that carries it.
+    `data`: what goes on afterwards needs it."""
+    token = challenges.begin(user, due, data)
     if due is Challenge.Purpose.SETUP:
         message = "Your account needs a second factor. Set it up to log in."
         return token, {"message": message, "mfa_setup_required": True, "mfa_temp_token": token}

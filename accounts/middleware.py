@@ -17,6 +17,7 @@ from accounts.credentials import (
     Credential,
     Place,
     RawHeaders,
+    check_login_origin,
     check_same_origin,
     find_credential,
 )
@@ -31,6 +32,11 @@ def raw_headers(request: HttpRequest) -> RawHeaders:
 
 def request_scheme(request: HttpRequest) -> str:
     return "https" if request.is_secure() else "http"
+
+
+def check_own_page(request: HttpRequest) -> None:
+    """Another site's page must not log somebody in, as whoever it likes. Raises CrossOrigin."""
+    check_login_origin(raw_headers(request), scheme=request_scheme(request))
 
 
 def client_ip(request: HttpRequest) -> str | None:

@@ -20,12 +20,11 @@ from accounts.authentication import identify_sync
 from accounts.credentials import (
     Credential,
     Place,
-    check_login_origin,
     check_same_origin,
     find_credential,
 )
 from accounts.identity import Identity
-from accounts.middleware import cookie_identity, raw_headers, request_scheme
+from accounts.middleware import check_own_page, cookie_identity, raw_headers, request_scheme
 from accounts.models import Session, User
 
 
@@ -74,7 +73,7 @@ def proceed(request: Request, user: User, wanted_next: object) -> HttpResponseBa
     if due is None:
         return finished_login(request, user, wanted_next, second_factor=False)
     target = login.next_url(request._request, wanted_next)
-    token, body = login.second_step(user, due, target)
+    token, body = login.second_step(user, due, {"next": target})
     if not wants_page(request):
         return Response(body)
     response = HttpResponseRedirect("/mfa")
@@ -123,8 +122,7 @@ class LoginPage(Page):
         )
 
     def post(self, request: Request) -> HttpResponseBase:
-        headers = raw_headers(request._request)
-        check_login_origin(headers, scheme=request_scheme(request._request))
+        check_own_page(request._request)
         wanted = text_field(request, "next") or request.query_params.get("next")
         if flag(request.data, "guest_login"):
             return proceed(request, guests.account(), wanted)
@@ -185,8 +183,7 @@ class RegisterPage(Page):
         return self.page(request, setup_token=request.query_params.get("setup_token", ""))
 
     def post(self, request: Request) -> HttpResponseBase:
-        headers = raw_headers(request._request)
-        check_login_origin(headers, scheme=request_scheme(request._request))
+        check_own_page(request._request)
         data = request.data
         if hasattr(data, "items"):
             # Clients of earlier releases send the longer names.

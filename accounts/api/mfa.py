@@ -12,9 +12,8 @@ from accounts.api.base import GatewayView, validated
 from accounts.api.serializers import ProofSerializer, password_field
 from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.challenges import Purpose
-from accounts.credentials import check_login_origin
 from accounts.identity import Auth, Identity
-from accounts.middleware import raw_headers, request_scheme
+from accounts.middleware import check_own_page
 from accounts.models import Challenge, User
 
 Permissions = tuple[type[BasePermission], ...]
@@ -40,11 +39,6 @@ def session_caller(request: Request) -> tuple[User, Identity]:
         raise errors.PermissionDenied("Log in to manage your account; a token cannot.")
     services.require_own_account(user)
     return user, identity
-
-
-def check_own_page(request: Request) -> None:
-    """Another site's page must not log somebody in (as whoever it likes). Raises CrossOrigin."""
-    check_login_origin(raw_headers(request._request), scheme=request_scheme(request._request))
 
 
 def temp_token(given: dict[str, Any], *purposes: Purpose) -> Challenge:
@@ -79,6 +73,25 @@ def prove(
         setup=setup,
         check_passkey=check_passkey,
     )
+
+
+def complete(request: Request, row: Challenge, given: dict[str, Any]) -> User:
+    """Finish what a login's temp token stands for: the second factor, or its setup, is proved
+    and the token used up. Whose login that is. Raises as `mfa.prove`, and BadRequest NO_SETUP."""
+    user = known_user(row)
+    setup = row.purpose == Purpose.SETUP
+    if setup:
+        require_begun(user)
+    prove(request, user, given, row, setup=setup)
+    challenges.finish(row)
+    if setup:
+        mfa.confirm_setup(user, keep_session=None, ip=login.client_ip(request._request))
+    return user
+
+
+def require_begun(user: User) -> None:
+    if mfa.begun_setup(user) is None:
+        raise errors.BadRequest("Begin the setup first.", code="NO_SETUP")
 
 
 def prove_again(request: Request, user: User, given: dict[str, Any]) -> None:
@@ -153,23 +166,17 @@ class VerifySetupView(GatewayView):
         given = validated(ProofSerializer, request.data)
         if "code" not in given:
             raise errors.BadRequest("code is missing.", field="code")
-        ip = login.client_ip(request._request)
         code = {"code": given["code"]}
         if "mfa_temp_token" not in given:
             user, identity = session_caller(request)
-            if mfa.begun_setup(user) is None:
-                raise errors.BadRequest("Begin the setup first.", code="NO_SETUP")
+            require_begun(user)
             prove(request, user, code, setup=True)
+            ip = login.client_ip(request._request)
             mfa.confirm_setup(user, keep_session=identity.jti, ip=ip)
             return Response({"message": "Your second factor is on.", "mfa_enabled": True})
-        check_own_page(request)
+        check_own_page(request._request)
         row = temp_token(given, Purpose.SETUP)
-        user = known_user(row)
-        if mfa.begun_setup(user) is None:
-            raise errors.BadRequest("Begin the setup first.", code="NO_SETUP")
-        prove(request, user, code, row, setup=True)
-        challenges.finish(row)
-        mfa.confirm_setup(user, keep_session=None, ip=ip)
+        user = complete(request, row, code)
         return login.finished(request._request, user, row.data["next"], second_factor=True)
 
 
@@ -181,12 +188,10 @@ class VerifyView(GatewayView):
     authentication_classes: Any = ()
 
     def post(self, request: Request) -> Any:
-        check_own_page(request)
+        check_own_page(request._request)
         given = validated(ProofSerializer, request.data)
         row = temp_token(given, Purpose.LOGIN)
-        user = known_user(row)
-        prove(request, user, given, row)
-        challenges.finish(row)
+        user = complete(request, row, given)
         return login.finished(request._request, user, row.data["next"], second_factor=True)
 
 

@@ -12,7 +12,6 @@ from accounts.api.authentication import HasIdentity
 from accounts.api.base import GatewayView, validated
 from accounts.api.mfa import (
     Permissions,
-    check_own_page,
     known_user,
     prove_again,
     session_caller,
@@ -21,6 +20,7 @@ from accounts.api.mfa import (
 from accounts.api.serializers import ProofSerializer, StrictCharField, password_field
 from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.challenges import Purpose
+from accounts.middleware import check_own_page
 from accounts.models import Challenge
 
 
@@ -65,7 +65,7 @@ class PasskeyLoginOptionsView(GatewayView):
     authentication_classes: Any = ()
 
     def post(self, request: Request) -> Response:
-        check_own_page(request)
+        check_own_page(request._request)
         options, state = passkeys.begin_use(request._request, None)
         target = login.next_url(request._request, _next(request))
         token = challenges.begin(None, Purpose.PASSKEY, {"passkey": state, "next": target})
@@ -81,13 +81,13 @@ class PasskeyLoginView(GatewayView):
     authentication_classes: Any = ()
 
     def post(self, request: Request) -> Any:
-        check_own_page(request)
+        check_own_page(request._request)
         given = validated(ProofSerializer, request.data)
         if "passkey" not in given:
             raise errors.BadRequest("passkey is missing.", field="passkey")
         row = temp_token(given, Purpose.PASSKEY)
         challenges.finish(row)
-        user = passkeys.finish_use(request._request, None, row.data["passkey"], given["passkey"])
+        user = login.check_passkey(request._request, row.data["passkey"], given["passkey"])
         return login.finished(request._request, user, row.data["next"], second_factor=True)
 
 

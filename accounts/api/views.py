@@ -51,17 +51,9 @@ class GenerateTokenView(GatewayView):
                     lockout.succeeded(user.username)
                 return self._create(request, user, _of_token(wanted), held)
             case Purpose.SETUP as due:
-                return Response(second_step(user, due, "/account#tokens")[1])
+                return Response(second_step(user, due, {"next": "/account#tokens"})[1])
             case _:
-                token = challenges.begin(user, Purpose.TOKEN, _of_token(wanted))
-                return Response(
-                    {
-                        "message": "Send the code of your second factor.",
-                        "mfa_required": True,
-                        "mfa_temp_token": token,
-                        "methods": mfa.methods(user),
-                    }
-                )
+                return Response(second_step(user, Purpose.TOKEN, _of_token(wanted))[1])
 
     def _create(
         self,

@@ -399,6 +399,12 @@ def test_forged_passkey_answers_are_refused(gateway: Gateway, answer: dict[str, 
     body = {"mfa_temp_token": begun["mfa_temp_token"], "passkey": answer}
     refused = client.post("/mss-login/api/passkeys/login", json=body)
     assert (refused.status_code, refused.json()["code"]) == (400, "INVALID_CODE")
+    row = gateway.run(
+        "from accounts.models import AuditEntry\n"
+        "row = AuditEntry.objects.first()\n"
+        "result = [row.event, row.details, row.ip]"
+    )
+    assert row == ["login.failed", {"by": "passkey"}, "127.0.0.1"]
 
 
 def test_an_address_has_no_passkeys_and_says_so(gateway: Gateway) -> None:
