@@ -293,6 +293,7 @@ class RoleAdmin(TellingAdmin):
         "mfa_required",
         "sfw_enforced",
         "max_waiting_prompts",
+        "max_prompt_bytes",
         "blocked_node_classes",
         "permissions",
     )

@@ -107,7 +107,7 @@ SELECT u.id, u.username, u.namespace, u.is_active, r.slug, r.rank,
              WHERE gp.group_id = r.group_ptr_id
             UNION SELECT up.permission_id FROM accounts_user_user_permissions up
              WHERE up.user_id = u.id)),
-       r.max_waiting_prompts, {extra}
+       r.max_waiting_prompts, r.max_prompt_bytes, {extra}
   FROM {table} proof
   JOIN accounts_user u ON u.id = proof.user_id
   JOIN accounts_role r ON r.slug = u.role_id
@@ -127,14 +127,14 @@ def _session(token: str) -> Identity:
     jti = tokens.read_session_jwt(token)
     value = Session._meta.pk.get_db_prep_value(jti, connection)
     row = _row("accounts_session", "jti", "proof.revoked_at, proof.second_factor", value)
-    if row is None or row[13] is not None:
+    if row is None or row[14] is not None:
         raise errors.TokenRevoked
     idle = queries.session_idle()
     end, used = _utc(row[9]), _utc(row[10])
     identity = replace(
         _identity(row, Auth.SESSION, expires_at=min(end, used + idle)),
         jti=jti.hex,
-        second_factor=bool(row[14]),
+        second_factor=bool(row[15]),
     )
     now = timezone.now()
     if now - used < min(LAST_USED_STEP, idle / 4):
@@ -154,16 +154,16 @@ def _api_token_identity(token: str, address: str | None) -> Identity:
     if row is None:
         raise errors.TokenInvalid
     identity = replace(
-        _identity(row, Auth.API_TOKEN, expires_at=_utc(row[9]), scopes=_loaded(row[14])),
-        token_id=row[13],
-        networks=_networks(_loaded(row[15])),
-        in_path=bool(row[16]),
+        _identity(row, Auth.API_TOKEN, expires_at=_utc(row[9]), scopes=_loaded(row[15])),
+        token_id=row[14],
+        networks=_networks(_loaded(row[16])),
+        in_path=bool(row[17]),
     )
     used, now = _utc(row[10]), timezone.now()
     # A refused request is no use: from where somebody only tried does not belong there.
     if identity.admits(address) and (used is None or now - used >= LAST_USED_STEP):
         written = {"last_used_at": now} | _used_from(address)
-        later(ApiToken._default_manager.filter(pk=row[13]).update, **written)
+        later(ApiToken._default_manager.filter(pk=row[14]).update, **written)
     return identity
 
 
@@ -211,6 +211,7 @@ def _identity(
         mfa_required=bool(row[7]),
         blocked_node_classes=frozenset(_loaded(row[8]) or ()),
         max_waiting_prompts=row[12],
+        max_prompt_bytes=row[13],
     )
 
 

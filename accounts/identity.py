@@ -42,6 +42,7 @@ class Identity:
     mfa_required: bool = False
     blocked_node_classes: frozenset[str] = frozenset()
     max_waiting_prompts: int | None = None
+    max_prompt_bytes: int | None = None
     second_factor: bool = False
     networks: tuple[Network, ...] | None = None
     in_path: bool = False

@@ -74,6 +74,9 @@ class Role(Group):
     max_waiting_prompts = models.PositiveIntegerField(
         null=True, blank=True, help_text="Most prompts waiting per user. Empty: no limit."
     )
+    max_prompt_bytes = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Largest prompt, in bytes. Empty: 10 MB, as for all."
+    )
 
     objects: ClassVar[RoleManager] = RoleManager()  # type: ignore[assignment]
 

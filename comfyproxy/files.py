@@ -6,12 +6,16 @@ ComfyUI 0.3.64, `GET /view` in server.py and `annotated_filepath` in folder_path
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from accounts.errors import BadRequest, NotFound
 
 TYPES: Final = ("output", "input", "temp")
+# Longer than what file systems take (255 bytes a name) and uploads allow.
+MAX_SUBFOLDER_CHARS: Final = 1100
+MAX_FILENAME_CHARS: Final = 300
 NAMESPACE: Final = re.compile(r"u-[a-z0-9]{10}")
 
 
@@ -140,6 +144,32 @@ def may_see(ref: FileRef, *, namespace: str, sees_all: bool) -> bool:
     if ref.type == "input" and ref.subfolder == "":
         return True
     return sees_all
+
+
+def is_attributable(ref: FileRef, namespace: str, named: Collection[str]) -> bool:
+    """Whether a file that a prompt of this namespace's user reports as its result counts as
+    theirs.
+
+    A node may report any name, also one that the prompt gave it: so nothing in another's
+    folder, nothing in the input folder outside the own, and outside the own namespace
+    nothing that the prompt's texts named (`named`: base names in lower case; `*` in it: too
+    many to tell).
+    """
+    if ref.type not in TYPES or "\0" in ref.path or is_content_hash(ref.filename):
+        return False
+    try:
+        exact = normal_path(ref.path) == ref.path
+    except OutsideError:
+        return False
+    if not exact or not ref.filename or "/" in ref.filename:
+        return False
+    if len(ref.subfolder) > MAX_SUBFOLDER_CHARS or len(ref.filename) > MAX_FILENAME_CHARS:
+        return False
+    if is_own(ref, namespace):
+        return True
+    if ref.type == "input" or namespace_of(ref.subfolder) is not None:
+        return False
+    return not ({ref.filename.casefold(), "*"} & set(named))
 
 
 # A namespace is part of a path if a slash stands on either side, or if it is the whole text.

@@ -8,7 +8,7 @@ last client by 15 s with events kept, and it is closed for good before a new one
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final
@@ -19,8 +19,11 @@ from django.db import Error as DatabaseError
 from accounts.capabilities import Capability
 from accounts.errors import GatewayError, Throttled, UpstreamUnreachable
 from accounts.identity import Identity
-from comfyproxy import ownership, upstream
+from comfyproxy import broadcasts, ownership, reconcile, stall, upstream
+from comfyproxy.files import is_own
 from comfyproxy.filters.features import shown_features
+from comfyproxy.filters.outcome import Outcome
+from comfyproxy.filters.outputs import output_files
 from comfyproxy.outbox import EVENT_LIMIT_BYTES, Frame, Outbox
 from comfyproxy.queuewatch import watch
 from comfyproxy.relay import (
@@ -32,6 +35,7 @@ from comfyproxy.relay import (
     judge_text,
     status_event,
 )
+from comfyproxy.sharing import counts
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +47,8 @@ MAX_SESSIONS_PER_USER: Final = 100
 # A duplicated tab has its original's id; so many of them are no tabs.
 MAX_SOCKETS_PER_SESSION: Final = 20
 MAX_FOREIGN: Final = 1000
+# How long the relay of a user's events waits for one of them to be written down.
+NOTE_SECONDS: Final = 2.0
 # How often one handshake is tried anew because its session ended at that very moment.
 MAX_ATTACHES: Final = 5
 OWN_FLAGS: Final = flags_event({"supports_preview_metadata": True})
@@ -74,7 +80,7 @@ class ClientSocket:
     def deliver(self, verdict: Verdict) -> None:
         """Send a judged frame, if this socket may have it."""
         match verdict.sort:
-            case Sort.EVENT:
+            case Sort.EVENT | Sort.CUSTOM:
                 self.put(verdict.payload)
             case Sort.LOGS if self.identity.can(Capability.MANAGE_BACKEND):
                 self.put(verdict.payload)
@@ -89,6 +95,19 @@ class ClientSocket:
         return payload
 
 
+_noting: set[asyncio.Task[None]] = set()
+
+
+async def _within_bounds(noting: Coroutine[Any, Any, None]) -> None:
+    """Do this, but let no slow or failing database or ComfyUI hold up the relay: what is not
+    noted now is found later (`reconcile.settle`)."""
+    try:
+        async with asyncio.timeout(NOTE_SECONDS):
+            await noting
+    except (TimeoutError, DatabaseError, GatewayError) as error:
+        logger.warning("an event was not noted: %s", error or "it took too long")
+
+
 class _AskDatabaseError(Exception):
     """Whose prompt this is, is not known by heart."""
 
@@ -99,9 +118,11 @@ class _AskDatabaseError(Exception):
 class UpstreamSession:
     """The upstream socket of one (user, clientId) and the client sockets behind it."""
 
-    def __init__(self, hub: "Hub", key: Key, upstream_id: str) -> None:
+    def __init__(self, hub: "Hub", key: Key, upstream_id: str, whose: int | None) -> None:
         self._hub = hub
         self.key = key
+        # Whose prompts the client's queue size counts (`sharing.counts`).
+        self.whose = whose
         self.user_id, self.client_id = key
         self._upstream_id = upstream_id
         self.sockets: set[ClientSocket] = set()
@@ -127,7 +148,7 @@ class UpstreamSession:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
-        socket.put(status_event(watch.count(self.user_id), socket.client_id))
+        socket.put(status_event(watch.count(self.whose), socket.client_id))
         while self._missed:
             socket.deliver(self._missed.popleft())
         self._missed_bytes = 0
@@ -169,7 +190,7 @@ class UpstreamSession:
 
     async def _run(self) -> None:
         try:
-            await watch.subscribe(self.user_id, self._own_count)
+            await watch.subscribe(self.whose, self._own_count)
             while True:
                 await self._follow()
                 if self._reopening is None:
@@ -208,17 +229,17 @@ class UpstreamSession:
     async def _end(self) -> None:
         if self._linger is not None:
             self._linger.cancel()
-        watch.unsubscribe(self.user_id, self._own_count)
+        watch.unsubscribe(self.whose, self._own_count)
         self._hub.forget(self)
         for socket in list(self.sockets):
             socket.close(SERVICE_RESTART)
         self.opened.set()
         self.closed.set()
 
-    async def _judged(self, judge: Callable[[Any], None], frame: Any) -> None:
+    async def _judged(self, judge: Callable[[Any], Verdict], frame: Any) -> None:
         """Judge a frame; where the owner of its prompt is not known by heart, ask once."""
         try:
-            judge(frame)
+            verdict = judge(frame)
         except _AskDatabaseError as unknown:
             try:
                 found = await ownership.owners([unknown.prompt_id])
@@ -229,7 +250,31 @@ class UpstreamSession:
                 self._foreign[unknown.prompt_id] = None
                 if len(self._foreign) > MAX_FOREIGN:
                     self._foreign.pop(next(iter(self._foreign)))
-            judge(frame)
+            verdict = judge(frame)
+        if verdict.prompt_id is not None:
+            await self._learn(verdict, verdict.prompt_id)
+        if verdict.sort is not Sort.CUSTOM or verdict.kind in await broadcasts.current():
+            self._handle(verdict)
+
+    async def _learn(self, verdict: Verdict, prompt_id: str) -> None:
+        """What an event of an own prompt tells beside what the client makes of it. Files first:
+        as soon as the client knows of a preview, it asks for it."""
+        stall.progress()
+        owner = ownership.remembered(prompt_id)
+        if verdict.kind == "executed" and owner is not None:
+            refs = [
+                ref
+                for ref in output_files(verdict.data.get("output"))
+                if not is_own(ref, owner.namespace)
+            ]
+            run = Outcome("", self._state.started_ms if self._state.running == prompt_id else None)
+            if refs:
+                await _within_bounds(reconcile.attribute(prompt_id, owner, refs, run))
+        elif verdict.kind == "executing" and verdict.data.get("node") is None:
+            # The reliable end: ComfyUI's history has the entry by now.
+            task = asyncio.ensure_future(_within_bounds(reconcile.ended(prompt_id)))
+            _noting.add(task)
+            task.add_done_callback(_noting.discard)
 
     def _is_own(self, prompt_id: str) -> bool:
         owner = ownership.remembered(prompt_id)
@@ -244,11 +289,11 @@ class UpstreamSession:
         owner = ownership.remembered(prompt_id)
         return owner.result_nodes if owner is not None else frozenset()
 
-    def _text(self, text: str) -> None:
-        self._handle(judge_text(text, self._state, self._is_own))
+    def _text(self, text: str) -> Verdict:
+        return judge_text(text, self._state, self._is_own)
 
-    def _binary(self, frame: bytes) -> None:
-        self._handle(judge_binary(frame, self._state, self._is_own, self._result_nodes))
+    def _binary(self, frame: bytes) -> Verdict:
+        return judge_binary(frame, self._state, self._is_own, self._result_nodes)
 
     def _handle(self, verdict: Verdict) -> None:
         match verdict.sort:
@@ -317,12 +362,13 @@ class Hub:
                 if sum(user == key[0] for user, _ in self._sessions) >= MAX_SESSIONS_PER_USER:
                     raise _too_many()
                 upstream_id = ownership.upstream_client_id(socket.identity.namespace, key[1])
-                session = self._sessions[key] = UpstreamSession(self, key, upstream_id)
+                whose = counts(socket.identity)
+                session = self._sessions[key] = UpstreamSession(self, key, upstream_id, whose)
             if session.stopping:
                 await session.closed.wait()
                 continue
             await session.opened.wait()
-            await watch.settle(key[0])
+            await watch.settle(session.whose)
             if session.failure is not None:
                 raise session.failure
             if not session.stopping and not session.closed.is_set():

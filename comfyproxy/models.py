@@ -1,14 +1,18 @@
-"""What the gateway remembers about ComfyUI's things: whose prompt it is; rules of the admin."""
+"""What the gateway remembers about ComfyUI's things: whose prompts and files they are, how
+ComfyUI is; rules of the admin."""
 
+import hashlib
 import uuid
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.capabilities import DESCRIPTIONS
+from comfyproxy.files import FileRef
 
 
 class PromptRecord(models.Model):
@@ -17,11 +21,17 @@ class PromptRecord(models.Model):
     class State(models.TextChoices):
         # ComfyUI was asked and has not answered yet (or the gateway died meanwhile).
         SUBMITTING = "submitting", "being submitted"
-        ACCEPTED = "accepted", "accepted"
-        # ComfyUI knows it no more: it restarted, or its history was cut.
+        ACCEPTED = "accepted", "waiting or running"
+        SUCCESS = "success", "finished"
+        ERROR = "error", "failed"
+        # Stopped while it ran.
+        INTERRUPTED = "interrupted", "interrupted"
+        # Taken out of the queue before it ran.
+        CANCELLED = "cancelled", "cancelled"
+        # ComfyUI knew it no more before its end was seen: it restarted, or forgot it.
         LOST = "lost", "lost"
-        # Its owner removed it from the history or the queue.
-        REMOVED = "removed", "removed"
+
+    UNFINISHED: ClassVar = (State.SUBMITTING, State.ACCEPTED)
 
     prompt_id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(
@@ -30,18 +40,155 @@ class PromptRecord(models.Model):
     client_id = models.CharField(max_length=256, null=True)  # noqa: DJ001 - absent is not empty
     number = models.PositiveIntegerField(help_text="The user's own counter.")
     result_nodes = models.JSONField(default=list)
+    # Names that its texts hold: a node may report such a file without having made it.
+    named_files = models.JSONField(default=list)
+    workflow_id = models.CharField(max_length=100, blank=True)
+    size_bytes = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=12, choices=State, default=State.SUBMITTING)
-    created_at = models.DateTimeField(default=timezone.now)
+    # Whether ComfyUI's queue or history may still hold it.
+    listed = models.BooleanField(default=True)
+    created_at = models.DateTimeField("queued", default=timezone.now)
+    started_at = models.DateTimeField("started", null=True)
+    finished_at = models.DateTimeField("finished", null=True)
+    execution_seconds = models.FloatField(null=True)
 
     class Meta:
         ordering = ("-created_at",)
         indexes: ClassVar = [
             models.Index(fields=("user", "-created_at"), name="prompt_by_user"),
             models.Index(fields=("-created_at",), name="prompt_by_time"),
+            models.Index(
+                fields=("user", "-created_at", "-prompt_id"),
+                name="prompt_listed",
+                condition=Q(listed=True),
+            ),
+            models.Index(
+                fields=("-created_at",),
+                name="prompt_unfinished",
+                condition=Q(state__in=("submitting", "accepted")),
+            ),
         ]
 
     def __str__(self) -> str:
         return str(self.prompt_id)
+
+
+class FileRecord(models.Model):
+    """A file of ComfyUI's that the gateway saw come from somebody.
+
+    What lies in a namespace is its user's by its path alone; for `temp` previews and custom
+    nodes' outputs elsewhere these records say whose they are.
+    """
+
+    # SHA-256 of type and path: paths are longer than PostgreSQL's indexes take.
+    key = models.CharField(max_length=64, unique=True, editable=False)
+    type = models.CharField(max_length=6)
+    subfolder = models.CharField(max_length=1100, blank=True)
+    filename = models.CharField(max_length=300)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return self.ref.annotated()
+
+    @classmethod
+    def of(cls, ref: FileRef) -> Self:
+        """A record, not saved, of that file."""
+        return cls(
+            key=cls.key_of(ref), type=ref.type, subfolder=ref.subfolder, filename=ref.filename
+        )
+
+    @staticmethod
+    def key_of(ref: FileRef) -> str:
+        return hashlib.sha256(f"{ref.type}/{ref.path}".encode()).hexdigest()
+
+    @property
+    def ref(self) -> FileRef:
+        return FileRef(self.type, self.subfolder, self.filename)
+
+
+class FileOwner(models.Model):
+    """Whose a recorded file is, and which prompt made it (none: an upload). A cached file may
+    be several users'."""
+
+    file = models.ForeignKey(FileRecord, on_delete=models.CASCADE, related_name="owners")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="files"
+    )
+    prompt = models.ForeignKey(
+        PromptRecord, null=True, on_delete=models.CASCADE, related_name="files"
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=("file", "user", "prompt"), name="fileowner_once"),
+            models.UniqueConstraint(
+                fields=("file", "user"),
+                condition=Q(prompt__isnull=True),
+                name="fileowner_upload_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.file_id} of {self.user_id}"
+
+
+class FormerNamespace(models.Model):
+    """The folder of a user who was deleted, and what is to become of their things."""
+
+    namespace = models.CharField(max_length=12, unique=True)
+    username = models.CharField(max_length=150)
+    keep_files = models.BooleanField(
+        help_text="Kept files are open to whoever sees everybody's; others to nobody."
+    )
+    # Of the prompts that ComfyUI may still hold: taken out of its queue and history.
+    prompt_ids = models.JSONField(default=list)
+    deleted_at = models.DateTimeField(default=timezone.now)
+    # When ComfyUI's queue, history and folders were cleared of them; empty: not yet.
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-deleted_at",)
+
+    def __str__(self) -> str:
+        return f"{self.username} ({self.namespace})"
+
+
+class Backend(models.Model):
+    """A ComfyUI, and how it was when it was last looked at. One row at present."""
+
+    name = models.SlugField(unique=True, default="comfyui")
+    checked_at = models.DateTimeField(null=True)
+    # The prompt that ran then, and since when it is seen to run without a sign of progress.
+    running_id = models.CharField(max_length=300, blank=True)
+    running_since = models.DateTimeField(null=True)
+    # Since when prompts wait while none runs.
+    idle_since = models.DateTimeField(null=True)
+    fault = models.CharField(max_length=300, blank=True)
+    fault_since = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class BroadcastEvent(models.Model):
+    """A type of event that custom nodes send to everybody and that every user may see."""
+
+    event_type = models.CharField(
+        max_length=100,
+        unique=True,
+        help_text="As the node sends it, such as crystools.monitor. Its data must be nobody's: "
+        "every open page receives it.",
+    )
+    note = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ("event_type",)
+
+    def __str__(self) -> str:
+        return self.event_type
 
 
 class RouteRule(models.Model):

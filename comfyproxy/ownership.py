@@ -8,17 +8,19 @@ import hmac
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from datetime import timedelta
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Count, Max, Q, Sum
 from django.utils import timezone
 
 from accounts.dbthread import in_db_thread
 from accounts.errors import Conflict
+from comfyproxy.filters.outcome import Outcome
 from comfyproxy.filters.queue import Ownership
 from comfyproxy.models import PromptRecord
 
@@ -28,7 +30,9 @@ MAX_REMEMBERED: Final = 50_000
 UNCONFIRMED: Final = timedelta(minutes=5)
 # SQLite bounds the parameters of one statement, and a client may name any number of ids.
 _CHUNK: Final = 1000
-_LIVE: Final = (PromptRecord.State.SUBMITTING, PromptRecord.State.ACCEPTED)
+_SUBMITTING: Final = (PromptRecord.State.SUBMITTING,)
+# Looked after at once; older ones wait for their turn.
+MAX_UNFINISHED: Final = 10_000
 
 _memory: OrderedDict[str, Ownership] = OrderedDict()
 _lock = threading.Lock()
@@ -45,23 +49,32 @@ def upstream_client_id(namespace: str, client_id: str | None) -> str:
     return hmac.new(key, message, hashlib.sha256).hexdigest()[:32]
 
 
-async def record(
-    user_id: int, prompt_id: str | None, client_id: str | None, result_nodes: Iterable[str] = ()
-) -> tuple[str, int]:
+@dataclass(frozen=True, slots=True)
+class NewPrompt:
+    """What is written down of a prompt before ComfyUI is asked. `prompt_id` None: one is made."""
+
+    prompt_id: str | None
+    client_id: str | None
+    result_nodes: frozenset[str] = frozenset()
+    named_files: frozenset[str] = frozenset()
+    workflow_id: str = ""
+    size_bytes: int = 0
+
+
+async def record(user_id: int, namespace: str, new: NewPrompt) -> tuple[str, int]:
     """Write down that `user_id` is about to submit a prompt: (its id, the user's number).
 
     Raises:
         Conflict PROMPT_ID_TAKEN: somebody, not necessarily the caller, has used that id
     """
-    identifier = prompt_id or str(uuid.uuid4())
-    ownership = await in_db_thread(_record, user_id, identifier, client_id, frozenset(result_nodes))
+    identifier = new.prompt_id or str(uuid.uuid4())
+    ownership = await in_db_thread(_record, user_id, namespace, identifier, new)
     _remember(identifier, ownership)
     return identifier, ownership.number
 
 
-def _record(
-    user_id: int, prompt_id: str, client_id: str | None, result_nodes: frozenset[str]
-) -> Ownership:
+def _record(user_id: int, namespace: str, prompt_id: str, new: NewPrompt) -> Ownership:
+    now = timezone.now()
     with transaction.atomic():
         last = PromptRecord.objects.filter(user_id=user_id).aggregate(last=Max("number"))["last"]
         number = 0 if last is None else last + 1
@@ -70,9 +83,13 @@ def _record(
                 PromptRecord.objects.create(
                     prompt_id=prompt_id,
                     user_id=user_id,
-                    client_id=client_id,
+                    client_id=new.client_id,
                     number=number,
-                    result_nodes=sorted(result_nodes),
+                    result_nodes=sorted(new.result_nodes),
+                    named_files=sorted(new.named_files),
+                    workflow_id=new.workflow_id,
+                    size_bytes=new.size_bytes,
+                    created_at=now,
                 )
         except IntegrityError:
             raise Conflict(
@@ -80,34 +97,84 @@ def _record(
                 code="PROMPT_ID_TAKEN",
                 field="prompt_id",
             ) from None
-    return Ownership(user_id, client_id, number, result_nodes)
+    return Ownership(
+        user_id,
+        new.client_id,
+        number,
+        new.result_nodes,
+        namespace,
+        new.named_files,
+        _ms(now),
+        new.size_bytes,
+    )
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 async def accepted(prompt_id: str) -> None:
     """ComfyUI took the prompt."""
-    await in_db_thread(_set_state, [prompt_id], PromptRecord.State.ACCEPTED)
+    await in_db_thread(_set_state, [prompt_id], _SUBMITTING, state=PromptRecord.State.ACCEPTED)
 
 
 async def not_accepted(prompt_id: str) -> None:
     """ComfyUI refused the prompt, or was never asked: no record stays."""
-    with _lock:
-        _memory.pop(prompt_id, None)
+    forget([prompt_id])
     await in_db_thread(PromptRecord.objects.filter(prompt_id=prompt_id).delete)
 
 
+def forget(prompt_ids: Iterable[str]) -> None:
+    """Drop these from the memory: their records are gone or somebody else's now."""
+    with _lock:
+        for prompt_id in prompt_ids:
+            _memory.pop(prompt_id, None)
+
+
+async def cancelled(prompt_ids: Iterable[str]) -> None:
+    """These were taken out of the queue before they ran."""
+    change = {"state": PromptRecord.State.CANCELLED, "listed": False}
+    await in_db_thread(_set_state, list(prompt_ids), PromptRecord.UNFINISHED, **change)
+
+
 async def lost(prompt_ids: Iterable[str]) -> None:
-    """ComfyUI has none of these any more."""
-    await in_db_thread(_set_state, list(prompt_ids), PromptRecord.State.LOST)
+    """ComfyUI has none of these any more, and their end was not seen."""
+    change = {"state": PromptRecord.State.LOST, "listed": False}
+    await in_db_thread(_set_state, list(prompt_ids), PromptRecord.UNFINISHED, **change)
 
 
-async def removed(prompt_ids: Iterable[str]) -> None:
-    """Their owner took them out of the queue or the history."""
-    await in_db_thread(_set_state, list(prompt_ids), PromptRecord.State.REMOVED)
+async def unlisted(prompt_ids: Iterable[str]) -> None:
+    """ComfyUI's history has none of these any more: removed by their owner, or forgotten."""
+    await in_db_thread(_set_state, list(prompt_ids), PromptRecord.State.values, listed=False)
 
 
-def _set_state(prompt_ids: list[str], state: PromptRecord.State) -> None:
+async def finished(outcomes: Mapping[str, Outcome]) -> None:
+    """These ended as ComfyUI's history says."""
+    await in_db_thread(_finish, outcomes)
+
+
+def _finish(outcomes: Mapping[str, Outcome]) -> None:
+    # In one order everywhere: two processes may write the same ones.
+    for prompt_id, outcome in sorted(outcomes.items()):
+        _set_state(
+            [prompt_id],
+            # A lost one may turn up after all.
+            [*PromptRecord.UNFINISHED, PromptRecord.State.LOST],
+            state=outcome.state,
+            listed=True,
+            started_at=_moment(outcome.started_ms),
+            finished_at=_moment(outcome.finished_ms) or timezone.now(),
+            execution_seconds=outcome.seconds,
+        )
+
+
+def _moment(ms: float | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _set_state(prompt_ids: list[str], among: Iterable[str], **change: Any) -> None:
     for chunk in _chunks(prompt_ids):
-        PromptRecord.objects.filter(prompt_id__in=chunk).update(state=state)
+        PromptRecord.objects.filter(prompt_id__in=chunk, state__in=among).update(**change)
 
 
 def remembered(prompt_id: str) -> Ownership | None:
@@ -130,13 +197,25 @@ async def owners(prompt_ids: Iterable[str]) -> dict[str, Ownership]:
 
 
 def _read(prompt_ids: list[str]) -> dict[str, Ownership]:
-    fields = ("prompt_id", "user_id", "client_id", "number", "result_nodes")
+    fields = (
+        "prompt_id",
+        "user_id",
+        "client_id",
+        "number",
+        "result_nodes",
+        "user__namespace",
+        "named_files",
+        "created_at",
+        "size_bytes",
+    )
     return {
-        str(pid): Ownership(user, client, number, frozenset(nodes))
+        str(pid): Ownership(
+            user, client, number, frozenset(nodes), namespace, frozenset(named), _ms(created), size
+        )
         for chunk in _chunks(prompt_ids)
-        for pid, user, client, number, nodes in PromptRecord.objects.filter(
-            prompt_id__in=chunk
-        ).values_list(*fields)
+        for pid, user, client, number, nodes, namespace, named, created, size in (
+            PromptRecord.objects.filter(prompt_id__in=chunk).values_list(*fields)
+        )
     }
 
 
@@ -144,23 +223,52 @@ def _chunks(prompt_ids: list[str]) -> Iterator[list[str]]:
     return (prompt_ids[start : start + _CHUNK] for start in range(0, len(prompt_ids), _CHUNK))
 
 
-async def live_prompts(user_id: int | None, *, offset: int, limit: int) -> list[tuple[str, bool]]:
-    """Prompts that ComfyUI may still know, newest first: (id, whether ComfyUI took it).
+async def unfinished_load(user_id: int) -> tuple[int, int]:
+    """How many of the user's prompts have no end yet that was seen, and their bytes together.
+    Not more than these wait."""
+    rows = PromptRecord.objects.filter(user_id=user_id, state__in=PromptRecord.UNFINISHED)
+    counted = await in_db_thread(rows.aggregate, number=Count("pk"), size=Sum("size_bytes"))
+    return counted["number"], counted["size"] or 0
+
+
+async def unfinished(user_id: int | None, *, limit: int = MAX_UNFINISHED) -> dict[str, bool]:
+    """Prompts whose end was not seen, newest first: id → whether ComfyUI took it.
 
     `user_id` None: everybody's.
     """
-    return await in_db_thread(_live, user_id, offset, limit)
+    return await in_db_thread(_unfinished, user_id, limit)
 
 
-def _live(user_id: int | None, offset: int, limit: int) -> list[tuple[str, bool]]:
-    rows = PromptRecord.objects.filter(state__in=_LIVE).order_by("-created_at", "-prompt_id")
+def _unfinished(user_id: int | None, limit: int) -> dict[str, bool]:
+    rows = PromptRecord.objects.filter(state__in=PromptRecord.UNFINISHED).order_by("-created_at")
     if user_id is not None:
         rows = rows.filter(user_id=user_id)
     cut = timezone.now() - UNCONFIRMED
-    return [
-        (str(row.prompt_id), row.state == PromptRecord.State.ACCEPTED or row.created_at < cut)
-        for row in rows[offset : offset + limit]
-    ]
+    return {
+        str(pid): state == PromptRecord.State.ACCEPTED or created_at < cut
+        for pid, state, created_at in rows.values_list("prompt_id", "state", "created_at")[:limit]
+    }
+
+
+async def ended(user_id: int, *, before: str | None = None, limit: int) -> list[str]:
+    """The user's prompts that ComfyUI's history may hold, newest first; `before`: those
+    behind this one in that order."""
+    return await in_db_thread(_ended, user_id, before, limit)
+
+
+def _ended(user_id: int, before: str | None, limit: int) -> list[str]:
+    rows = PromptRecord.objects.filter(user_id=user_id, listed=True).exclude(
+        state__in=PromptRecord.UNFINISHED
+    )
+    rows = rows.order_by("-created_at", "-prompt_id")
+    if before is not None:
+        last = PromptRecord.objects.filter(prompt_id=before).values_list("created_at", flat=True)
+        moment = last.first()
+        if moment is None:
+            return []
+        behind = Q(created_at__lt=moment) | Q(created_at=moment, prompt_id__lt=before)
+        rows = rows.filter(behind)
+    return [str(pid) for pid in rows.values_list("prompt_id", flat=True)[:limit]]
 
 
 def _is_uuid(text: str) -> bool:

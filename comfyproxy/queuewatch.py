@@ -7,8 +7,9 @@ and running prompts changed.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from accounts.errors import GatewayError, UpstreamUnreachable
@@ -26,21 +27,27 @@ OwnSet = frozenset[tuple[str, bool]]
 """(prompt id, whether it runs) of one user's prompts."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
     """The queue at one moment: ComfyUI's answer and whose its prompts are."""
 
     queue: Any
     owners: Owners
 
-    def own_set(self, user_id: int) -> OwnSet:
-        """One user's waiting and running prompts."""
-        return frozenset(
-            (prompt_id, part == "queue_running")
-            for part in ("queue_running", "queue_pending")
-            for prompt_id in ids_in(self.queue, part)
-            if prompt_id in self.owners and self.owners[prompt_id].user_id == user_id
-        )
+    def own_set(self, user_id: int | None) -> OwnSet:
+        """One user's waiting and running prompts; None: everybody's."""
+        return self._own_sets.get(user_id, frozenset())
+
+    @cached_property
+    def _own_sets(self) -> dict[int | None, OwnSet]:
+        # One pass for all: hundreds of sockets may ask, each for their user.
+        found: dict[int | None, set[tuple[str, bool]]] = {}
+        for part in ("queue_running", "queue_pending"):
+            for prompt_id in ids_in(self.queue, part):
+                owner = self.owners.get(prompt_id)
+                for user_id in {None, None if owner is None else owner.user_id}:
+                    found.setdefault(user_id, set()).add((prompt_id, part == "queue_running"))
+        return {user_id: frozenset(members) for user_id, members in found.items()}
 
 
 async def look() -> Snapshot:
@@ -106,8 +113,9 @@ class QueueWatch:
     """Tells listeners when their user's own part of the queue changed."""
 
     def __init__(self) -> None:
-        self._listeners: dict[int, set[Listener]] = {}
-        self._last: dict[int, OwnSet] = {}
+        # By whose prompts they hear of: a user's, or everybody's (None).
+        self._listeners: dict[int | None, set[Listener]] = {}
+        self._last: dict[int | None, OwnSet] = {}
         # Prompts on their way that no look has found yet, and whose they are.
         self._unseen: dict[str, int] = {}
         # Those of them that ComfyUI has taken since the last look.
@@ -115,7 +123,7 @@ class QueueWatch:
         self._task: asyncio.Task[None] | None = None
         self._again = False
 
-    async def subscribe(self, user_id: int, listener: Listener) -> int:
+    async def subscribe(self, user_id: int | None, listener: Listener) -> int:
         """Listen from now on; the user's present count.
 
         Raises:
@@ -133,7 +141,7 @@ class QueueWatch:
                 self._note(user_id, own)
         return len(self._last[user_id])
 
-    def unsubscribe(self, user_id: int, listener: Listener) -> None:
+    def unsubscribe(self, user_id: int | None, listener: Listener) -> None:
         """Stop listening."""
         members = self._listeners.get(user_id, set())
         members.discard(listener)
@@ -141,19 +149,20 @@ class QueueWatch:
             self._listeners.pop(user_id, None)
             self._last.pop(user_id, None)
             # Whoever comes next looks for themselves.
-            for prompt_id in [pid for pid, owner in self._unseen.items() if owner == user_id]:
-                self.forget(prompt_id)
+            if None not in self._listeners:
+                for prompt_id in [pid for pid, owner in self._unseen.items() if owner == user_id]:
+                    self.forget(prompt_id)
 
-    def count(self, user_id: int) -> int:
+    def count(self, user_id: int | None) -> int:
         """The number last told to this user's listeners."""
         return len(self._last.get(user_id, ()))
 
-    async def settle(self, user_id: int) -> None:
+    async def settle(self, user_id: int | None) -> None:
         """Bring the count up to date if a hint has not been followed up yet."""
         if self._task is None or self._task.done() or user_id not in self._listeners:
             return
         try:
-            self._tell(await look(), set(), only=user_id)
+            self._tell(await look(), set(), only={user_id})
         except GatewayError as error:
             logger.info("could not look at the queue: %s", error)
 
@@ -170,7 +179,7 @@ class QueueWatch:
     def arrived(self, prompt_id: str) -> None:
         """ComfyUI took an expected prompt: its user is told even if it is over before a look.
         One that was seen already is followed by ComfyUI's own hints."""
-        if self._unseen.get(prompt_id) in self._listeners:
+        if self._unseen.get(prompt_id) in self._listeners or None in self._listeners:
             self._arrived.add(prompt_id)
             self.changed()
         else:
@@ -197,12 +206,18 @@ class QueueWatch:
                 pause = RETRY_SECONDS
             await asyncio.sleep(pause)
 
-    def _tell(self, snapshot: Snapshot, arrived: set[str], only: int | None = None) -> None:
+    def _tell(
+        self, snapshot: Snapshot, arrived: set[str], only: Container[int | None] | None = None
+    ) -> None:
         """Tell each user whose set changed. `arrived`: prompts that ComfyUI had taken before
         this look; one of them that was never seen has come and gone."""
-        missed = {self._unseen[prompt_id] for prompt_id in self._unseen.keys() & arrived}
+        missed: set[int | None] = {
+            self._unseen[prompt_id] for prompt_id in self._unseen.keys() & arrived
+        }
+        if missed:
+            missed.add(None)
         for user_id, listeners in list(self._listeners.items()):
-            if only not in (None, user_id):
+            if only is not None and user_id not in only:
                 continue
             own = snapshot.own_set(user_id)
             if own == self._last.get(user_id) and user_id not in missed:
@@ -213,7 +228,7 @@ class QueueWatch:
         for prompt_id in arrived:
             self._unseen.pop(prompt_id, None)
 
-    def _note(self, user_id: int, own: OwnSet) -> None:
+    def _note(self, user_id: int | None, own: OwnSet) -> None:
         self._last[user_id] = own
         for prompt_id, _ in own:
             self._unseen.pop(prompt_id, None)

@@ -3,7 +3,7 @@
 Event by event after NOTES of ComfyUI 0.3.64 (server.py, execution.py, protocol.py): what
 carries a prompt id is judged by whose prompt it is; what carries none is passed only while
 the one prompt that runs is known to be this client's, because ComfyUI broadcasts such
-frames to everyone.
+frames to everyone; a custom node's own event moreover only if it names a node of that run.
 """
 
 import json
@@ -27,6 +27,21 @@ _FORMATS: Final = {"image/jpeg": 1, "image/png": 2}
 MAX_FRAME_UP_CHARS: Final = 64 * 1024
 
 _SIGNS_OF_RUNNING: Final = frozenset({"executing", "progress", "progress_state", "executed"})
+# Event types of ComfyUI itself (0.3.64 to master): what becomes of them is decided here.
+CORE_EVENTS: Final = _SIGNS_OF_RUNNING | {
+    "status",
+    "feature_flags",
+    "logs",
+    "execution_start",
+    "execution_cached",
+    "execution_success",
+    "execution_error",
+    "execution_interrupted",
+    "notification",
+    "b_preview",
+    "b_preview_with_metadata",
+    "progress_text",
+}
 _ENDINGS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 
@@ -46,17 +61,22 @@ class Sort(Enum):
     RESULT = auto()
     # A picture in the making: the first thing to go when a client is slow.
     PREVIEW = auto()
+    # A custom node's, about nobody in particular: for all or for none, as the admin says.
+    CUSTOM = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`payload` is what to send; for pictures, `plain` is the same in the form for clients
-    that did not announce `supports_preview_metadata`."""
+    that did not announce `supports_preview_metadata`. `kind` is a text event's type, with
+    `prompt_id` where it is of a prompt of the user's, and `data` what it holds."""
 
     sort: Sort
     payload: str | bytes = b""
     plain: bytes = b""
     data: Any = None
+    kind: str = ""
+    prompt_id: str | None = None
 
 
 DROPPED: Final = Verdict(Sort.DROP)
@@ -67,6 +87,9 @@ class RunState:
     """Which prompt this socket last saw starting and not yet ending."""
 
     running: str | None = None
+    # When that prompt started, by ComfyUI's clock, and the nodes it was heard of since.
+    started_ms: float | None = None
+    nodes: set[str] = field(default_factory=set)
     ended: deque[str] = field(default_factory=lambda: deque(maxlen=64))
 
 
@@ -84,7 +107,7 @@ def judge_text(text: str, state: RunState, is_own: Callable[[str], bool]) -> Ver
     if kind == "feature_flags":
         return Verdict(Sort.FLAGS, data=data)
     if kind == "logs":
-        return Verdict(Sort.LOGS, text)
+        return Verdict(Sort.LOGS, text, kind=kind)
     prompt_id = data.get("prompt_id") if isinstance(data, dict) else None
     if not isinstance(prompt_id, str):
         return _without_id(kind, data, text, state)
@@ -95,7 +118,7 @@ def judge_text(text: str, state: RunState, is_own: Callable[[str], bool]) -> Ver
     _follow(kind, data, prompt_id, state)
     if kind == "execution_error":
         text = orjson.dumps({**event, "data": shown_error(data)}).decode()
-    return Verdict(Sort.EVENT, text)
+    return Verdict(Sort.EVENT, text, data=data, kind=kind, prompt_id=prompt_id)
 
 
 def _parsed(text: str) -> tuple[Any, str]:
@@ -112,24 +135,63 @@ def _parsed(text: str) -> tuple[Any, str]:
 
 
 def _without_id(kind: str, data: Any, text: str, state: RunState) -> Verdict:
-    # On a reconnect ComfyUI tells the socket whose prompt runs which node, without its id.
-    reconnected = kind == "executing" and isinstance(data, dict) and data.get("node") is not None
-    if state.running is not None or reconnected:
-        return Verdict(Sort.EVENT, text)
-    return DROPPED
+    if kind in CORE_EVENTS:
+        # On a reconnect ComfyUI tells the socket whose prompt runs which node, without its id.
+        resumed = kind == "executing" and isinstance(data, dict) and data.get("node") is not None
+        if state.running is not None or resumed:
+            return Verdict(Sort.EVENT, text, kind=kind)
+        return DROPPED
+    if state.running is not None and _names_node(data, state.nodes):
+        return Verdict(Sort.EVENT, text, kind=kind)
+    return Verdict(Sort.CUSTOM, text, kind=kind)
+
+
+def _names_node(data: Any, nodes: set[str], depth: int = 3) -> bool:
+    """Whether an event's data names one of these nodes: custom nodes call the field `node`,
+    `node_id`, `id`, `unique_id`, …"""
+    if isinstance(data, dict):
+        return any(
+            (isinstance(value, str | int) and str(value) in nodes)
+            or (depth > 0 and _names_node(value, nodes, depth - 1))
+            for value in data.values()
+        )
+    return (
+        depth > 0
+        and isinstance(data, list)
+        and any(_names_node(item, nodes, depth - 1) for item in data)
+    )
 
 
 def _follow(kind: str, data: Any, prompt_id: str, state: RunState) -> None:
     if kind == "execution_start":
         state.running = prompt_id
+        state.started_ms = _number(data.get("timestamp"))
+        state.nodes = set()
     elif kind in _ENDINGS or (kind == "executing" and data.get("node") is None):
         state.ended.append(prompt_id)
         if state.running == prompt_id:
             state.running = None
     elif kind in _SIGNS_OF_RUNNING and prompt_id not in state.ended:
-        # The start was missed (a reconnect). What a node's thread reports after the end of
-        # its prompt is no such sign: by then another's may be running.
-        state.running = prompt_id
+        if state.running != prompt_id:
+            # The start was missed (a reconnect). What a node's thread reports after the end of
+            # its prompt is no such sign: by then another's may be running.
+            state.running, state.started_ms, state.nodes = prompt_id, None, set()
+        state.nodes |= _nodes_in(data)
+    elif kind == "execution_cached" and state.running == prompt_id:
+        state.nodes |= _nodes_in(data)
+
+
+def _nodes_in(data: dict[str, Any]) -> set[str]:
+    """The nodes that one of ComfyUI's own events names."""
+    named = (data.get("node"), data.get("display_node"))
+    several = data.get("nodes")
+    members = [*several] if isinstance(several, list | dict) else []
+    return {node for node in (*named, *members) if isinstance(node, str)}
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else None
 
 
 def judge_binary(
@@ -151,9 +213,14 @@ def judge_binary(
         return DROPPED
     if event == PREVIEW:
         return Verdict(Sort.PREVIEW, frame, plain=frame)
-    if event == TEXT_PROGRESS:
+    if event == TEXT_PROGRESS and _text_node(frame) in state.nodes:
         return Verdict(Sort.EVENT, frame)
     return DROPPED
+
+
+def _text_node(frame: bytes) -> str:
+    (length,) = struct.unpack_from(">I", frame, 4)
+    return frame[8 : 8 + length].decode("utf-8", "replace")
 
 
 def _with_metadata(

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -299,6 +300,29 @@ async def exists(filename: str, subfolder: str, kind: str) -> bool:
         return False
     status, _ = await request_json("HEAD", "/view", query=query)
     return status == 200
+
+
+async def written_at(filename: str, subfolder: str, kind: str) -> float | None:
+    """When that file was last written, in seconds since the epoch by ComfyUI's clock and to
+    the second; None if there is no such file or ComfyUI does not tell.
+
+    Raises:
+        UpstreamUnreachable, UpstreamTimeout
+    """
+    query = urlencode(exact_name(filename, subfolder, kind)).encode()
+    if len(query) > MAX_TARGET_BYTES:
+        return None
+    answer = await stream("HEAD", "/view", query=query)
+    answer.close()
+    if answer.status != 200:
+        return None
+    for name, value in answer.headers:
+        if name.lower() == b"last-modified":
+            try:
+                return parsedate_to_datetime(value.decode("latin-1")).timestamp()
+            except ValueError:
+                return None
+    return None
 
 
 async def socket(client_id: str) -> aiohttp.ClientWebSocketResponse:

@@ -8,6 +8,8 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.conf import settings
 
+RECONCILE_SECONDS = 15.0
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mssproject.settings")
 
 app = Celery("mssproject")
@@ -26,6 +28,16 @@ app.conf.beat_schedule = {
     "forget-old-audit-rows-and-failures": {
         "task": "accounts.tasks.forget_old",
         "schedule": 3600.0,
+    },
+    "bring-prompts-up-to-date": {
+        "task": "comfyproxy.tasks.reconcile_prompts",
+        "schedule": RECONCILE_SECONDS,
+        # Runs that could not begin in time are of no use later.
+        "options": {"expires": RECONCILE_SECONDS},
+    },
+    "forget-old-temp-files": {
+        "task": "comfyproxy.tasks.forget_old_temp_files",
+        "schedule": 86400.0,
     },
 }
 

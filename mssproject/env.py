@@ -192,6 +192,31 @@ class Env(BaseSettings):
     max_prompt_nodes: int = Field(
         1000, alias="MSS_MAX_PROMPT_NODES", ge=1, description="Most nodes in one prompt."
     )
+    separate_users: bool = Field(
+        True,
+        alias="SEPARATE_USERS",
+        description="`false`: who may run prompts shares queue, history and outputs with the "
+        "others who may. Uploads, models, workflows and settings stay apart. "
+        "`SEPERATE_USERS` is understood too.",
+    )
+    stall_minutes: int = Field(
+        30,
+        alias="MSS_STALL_MINUTES",
+        ge=1,
+        description="A prompt that runs this long without a sign of progress is reported as stuck.",
+    )
+    comfyui_output_dir: Path | None = Field(
+        None,
+        alias="COMFYUI_OUTPUT_DIR",
+        description="ComfyUI's output folder, if this machine can write to it. ComfyUI has no way "
+        "to delete a file: without this, deleted outputs are only hidden.",
+    )
+    comfyui_input_dir: Path | None = Field(
+        None, alias="COMFYUI_INPUT_DIR", description="ComfyUI's input folder, likewise."
+    )
+    comfyui_temp_dir: Path | None = Field(
+        None, alias="COMFYUI_TEMP_DIR", description="ComfyUI's temp folder, likewise."
+    )
     log_level: str = Field(
         "INFO",
         alias="MSS_LOG_LEVEL",
@@ -310,6 +335,13 @@ class Env(BaseSettings):
             raise ValueError(f"{nearest} is not a folder")
         return path
 
+    @field_validator("comfyui_output_dir", "comfyui_input_dir", "comfyui_temp_dir")
+    @classmethod
+    def _is_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not (value.is_absolute() and value.is_dir()):
+            raise ValueError(f"{value} is not a folder (give its whole path)")
+        return value
+
     @field_validator("workers")
     @classmethod
     def _one_process(cls, value: int) -> int:
@@ -364,6 +396,8 @@ class Env(BaseSettings):
 ALIASES: Final[dict[str, str]] = {
     str(field.alias): name for name, field in Env.model_fields.items()
 }
+# Also understood: the spelling of the server that came before this one.
+OTHER_SPELLINGS: Final = {"SEPERATE_USERS": "SEPARATE_USERS"}
 SECRETS: Final = frozenset(
     alias for alias, name in ALIASES.items() if "SecretStr" in str(Env.model_fields[name])
 )
@@ -379,7 +413,7 @@ def load(environ: Mapping[str, str] | None = None) -> Env:
     """
     environ = os.environ if environ is None else environ
     given = {name: value for name, value in environ.items() if value != ""}
-    faults = [*_read_secret_files(given), *_unknown(given)]
+    faults = [*_respell(given), *_read_secret_files(given), *_unknown(given)]
     try:
         env = Env.model_validate({name: given[name] for name in ALIASES if name in given})
     except ValidationError as error:
@@ -387,6 +421,15 @@ def load(environ: Mapping[str, str] | None = None) -> Env:
     if faults:
         raise EnvError("\n".join(faults))
     return env
+
+
+def _respell(given: dict[str, str]) -> list[str]:
+    faults = []
+    for other, name in OTHER_SPELLINGS.items():
+        value = given.pop(other, None)
+        if value is not None and given.setdefault(name, value) != value:
+            faults.append(f"{other}: {name} is set to something else. Set one of them.")
+    return faults
 
 
 def _read_secret_files(given: dict[str, str]) -> list[str]:

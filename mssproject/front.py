@@ -43,6 +43,7 @@ PAGES: Final = frozenset(
         "admin",
         "mss-login",
         "generate_token",
+        "readyz",
     }
 )
 STATIC_PREFIX: Final = "/mss-login/static"

@@ -36,6 +36,14 @@ MSS_LOGIN_RATE = ENV.login_rate
 MSS_API_RATE = ENV.api_rate
 MSS_AUDIT_DAYS = ENV.audit_days
 MSS_MAX_PROMPT_NODES = ENV.max_prompt_nodes
+SEPARATE_USERS = ENV.separate_users
+MSS_STALL_MINUTES = ENV.stall_minutes
+# Type of ComfyUI's folders → where it is on this machine, if it is.
+COMFYUI_FOLDERS = {
+    "output": ENV.comfyui_output_dir,
+    "input": ENV.comfyui_input_dir,
+    "temp": ENV.comfyui_temp_dir,
+}
 MSS_CORS_ORIGINS = frozenset(ENV.cors_origins)
 MSS_TRUSTED_PROXIES = ENV.trusted_proxies
 MSS_FORCE_HTTPS = ENV.force_https

@@ -6,7 +6,9 @@ from django.urls import include, path, re_path
 from accounts import account_pages, link_pages, pages
 from accounts.api.account import PasswordView
 from accounts.api.views import GenerateTokenView
+from comfyproxy.api import QueueView
 from comfyproxy.views import ComfyView
+from mssproject.readiness import ready
 
 urlpatterns = [
     path("login", pages.LoginPage.as_view()),
@@ -20,6 +22,8 @@ urlpatterns = [
     path("reset", link_pages.ResetPage.as_view()),
     path("forgot", link_pages.ForgotPage.as_view()),
     path("generate_token", GenerateTokenView.as_view()),
+    path("readyz", ready),
+    path("mss-login/api/queue", QueueView.as_view()),
     path("mss-login/", include("accounts.api.urls")),
     path("admin/", admin.site.urls),
     re_path(r"", ComfyView.as_view()),

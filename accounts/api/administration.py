@@ -131,6 +131,7 @@ def role_json(role: Role) -> dict[str, Any]:
         "sfw_enforced": role.sfw_enforced,
         "blocked_node_classes": role.blocked_node_classes,
         "max_waiting_prompts": role.max_waiting_prompts,
+        "max_prompt_bytes": role.max_prompt_bytes,
     }
 
 
@@ -142,6 +143,9 @@ class RoleSerializer(serializers.Serializer):
     )
     max_waiting_prompts = serializers.IntegerField(
         required=False, allow_null=True, min_value=0, max_value=1_000_000
+    )
+    max_prompt_bytes = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=10 * 1024 * 1024
     )
 
     def get_fields(self) -> dict[str, Any]:

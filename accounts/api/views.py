@@ -209,7 +209,10 @@ class MeView(GatewayView):
                 "permissions": {str(cap): identity.can(cap) for cap in Capability},
                 "auth": str(identity.auth),
                 "scopes": None if identity.scopes is None else list(identity.scopes),
-                "quotas": {"max_waiting_prompts": user.role.max_waiting_prompts},
+                "quotas": {
+                    "max_waiting_prompts": identity.max_waiting_prompts,
+                    "max_prompt_bytes": identity.max_prompt_bytes,
+                },
             }
         )
 

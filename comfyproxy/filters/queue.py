@@ -18,6 +18,11 @@ class Ownership:
     number: int
     # Nodes whose pictures on the socket are results (SaveImageWebsocket), not previews.
     result_nodes: frozenset[str] = frozenset()
+    namespace: str = ""
+    # Base names of files that the prompt's own texts hold, in lower case.
+    named_files: frozenset[str] = frozenset()
+    created_ms: int = 0
+    size_bytes: int = 0
 
 
 Owners = Mapping[str, Ownership]
@@ -48,6 +53,24 @@ def visible_queue(queue: Any, owners: Owners, user_id: int | None) -> dict[str, 
             if may_see_prompt(item[1], owners, user_id)
         ]
         for part in ("queue_running", "queue_pending")
+    }
+
+
+def place_in_queue(queue: Any, owners: Owners, user_id: int) -> dict[str, int | None]:
+    """Where a user stands: `running` and `pending` prompts of their own; `position` of the next
+    of them among all that wait (1 is next; None: none waits); `ahead`, how many prompts of
+    anybody, running ones included, come before it."""
+    own = {
+        part: [may_see_prompt(pid, owners, user_id) for pid in ids_in(queue, part)]
+        for part in ("queue_running", "queue_pending")
+    }
+    running, pending = own["queue_running"], own["queue_pending"]
+    first = pending.index(True) if True in pending else None
+    return {
+        "running": sum(running),
+        "pending": sum(pending),
+        "position": None if first is None else first + 1,
+        "ahead": 0 if first is None else first + len(running),
     }
 
 

@@ -4,14 +4,14 @@ from typing import Any, Final
 
 from accounts import errors
 from accounts.identity import Identity
-from comfyproxy import ownership, upstream
+from comfyproxy import filerecords, ownership, reconcile, upstream
 from comfyproxy.calls import Call, Reply, empty_reply, json_reply
-from comfyproxy.files import TYPES, may_see
+from comfyproxy.entries import history_entries
+from comfyproxy.files import TYPES
 from comfyproxy.filters.history import visible_entry
-from comfyproxy.filters.outputs import output_files
 from comfyproxy.filters.queue import may_see_prompt, prompt_ids
-from comfyproxy.handlers.queue import deletion_ids, history_entries, sees
-from comfyproxy.queuewatch import look
+from comfyproxy.handlers.queue import deletion_ids
+from comfyproxy.sharing import sees
 
 Entries = dict[str, Any]
 
@@ -19,8 +19,9 @@ Entries = dict[str, Any]
 # whole history, everyone's up to 10 000 prompts, would cost far more.
 MAX_OWN: Final = 1000
 _PAGE: Final = 64
-# How many output files of the caller's are listed for LoadImageOutput.
-_LISTED_PROMPTS: Final = 64
+# At most so many of the caller's own files are listed.
+MAX_LISTED_FILES: Final = 1000
+MAX_CLEARED: Final = 50_000
 
 
 async def history_list(call: Call) -> Reply:
@@ -30,9 +31,9 @@ async def history_list(call: Call) -> Reply:
     max_items = _whole_number(params, "max_items")
     offset = _whole_number(params, "offset")
     if offset is None or offset < 0:
-        entries = await _newest(call.identity, max_items)
+        entries = await newest(call.identity, max_items)
     else:
-        every = list((await _newest(call.identity, None)).items())
+        every = list((await newest(call.identity, None)).items())
         end = None if max_items is None else offset + max_items
         entries = dict(every[offset:end])
     return json_reply(entries)
@@ -54,7 +55,9 @@ async def history_one(call: Call) -> Reply:
     owners = await ownership.owners([prompt_id])
     if not may_see_prompt(prompt_id, owners, sees(call.identity)):
         return json_reply({})
-    return json_reply(await _visible(await history_entries([prompt_id])))
+    entries = await history_entries([prompt_id])
+    await reconcile.note_entries(entries)
+    return json_reply(await _visible(entries))
 
 
 async def history_change(call: Call) -> Reply:
@@ -64,44 +67,33 @@ async def history_change(call: Call) -> Reply:
     user_id = call.identity.user_id
     owners = await ownership.owners(ids)
     chosen = {pid for pid in ids if may_see_prompt(pid, owners, user_id)}
-    if wanted.get("clear"):
-        chosen |= await _all_own(user_id)
     # What waits or runs is no history yet; ComfyUI would keep it, so its record stays too.
-    # Asked after the records: what they hold and the queue does not, has ended.
-    chosen -= set(prompt_ids((await look()).queue))
+    snapshot = await reconcile.settle(user_id)
+    if wanted.get("clear"):
+        chosen |= set(await ownership.ended(user_id, limit=MAX_CLEARED))
+    chosen -= set(prompt_ids(snapshot.queue))
     if chosen:
         await upstream.request_json("POST", "/history", {"delete": sorted(chosen)})
-        await ownership.removed(chosen)
+        await ownership.unlisted(chosen)
     return empty_reply()
-
-
-async def _all_own(user_id: int) -> set[str]:
-    found: dict[str, bool] = {}
-    while page := await ownership.live_prompts(user_id, offset=len(found), limit=1000):
-        found |= dict(page)
-    return {pid for pid, confirmed in found.items() if confirmed}
 
 
 async def own_files(call: Call) -> Reply:
     """`GET /internal/files/{type}`: names of the caller's own files, newest first, as
-    LoadImageOutput's list asks for them; for `input` the unowned ones at its top."""
+    LoadImageOutput's list asks for them; for `input` the unowned ones at its top as well."""
     kind = call.params["directory_type"]
     if kind not in TYPES:
         raise errors.BadRequest("Invalid directory type", field="directory_type")
-    if kind == "input":
-        names = await upstream.get_json("/internal/files/input")
-        return json_reply(names if isinstance(names, list) else [])
-    entries = await _newest(call.identity, _LISTED_PROMPTS)
-    seen: dict[str, None] = {}
-    for entry in reversed(entries.values()):
-        for ref in output_files(entry.get("outputs")):
-            own = may_see(ref, namespace=call.identity.namespace, sees_all=False)
-            if ref.type == kind and own:
-                seen.setdefault(ref.path)
-    return json_reply(list(seen))
+    if kind != "input":
+        await reconcile.settle(call.identity.user_id)
+    own = await filerecords.of_user(call.identity.user_id, kind, limit=MAX_LISTED_FILES)
+    if kind != "input":
+        return json_reply(own)
+    top = await upstream.get_json("/internal/files/input")
+    return json_reply([*own, *(top if isinstance(top, list) else ())])
 
 
-async def _newest(identity: Identity, count: int | None) -> Entries:
+async def newest(identity: Identity, count: int | None) -> Entries:
     """The newest `count` entries the caller may see (None: all), oldest first."""
     user_id = sees(identity)
     if count is not None and count <= 0:
@@ -109,26 +101,21 @@ async def _newest(identity: Identity, count: int | None) -> Entries:
     if user_id is None:
         return await _everyones(count)
     count = MAX_OWN if count is None else min(count, MAX_OWN)
+    await reconcile.settle(user_id)
     found: list[tuple[str, dict[str, Any]]] = []
-    offset = 0
+    last: str | None = None
     while len(found) < count:
-        page = await ownership.live_prompts(user_id, offset=offset, limit=_PAGE)
+        page = await ownership.ended(user_id, before=last, limit=min(_PAGE, count - len(found)))
         if not page:
-            if offset == 0:
-                await look()  # a ComfyUI that is down must not look like an empty history
             break
-        # In this order, records, queue, history: what ComfyUI had taken when the record was
-        # read, and is in neither queue nor history later, is gone for good.
-        waiting = set(prompt_ids((await look()).queue))
-        ids = [pid for pid, _ in page if pid not in waiting]
-        entries = await history_entries(ids)
-        gone = {pid for pid, confirmed in page if confirmed and entries.get(pid, pid) is None}
+        last = page[-1]
+        entries = await history_entries(page)
+        gone = [pid for pid in page if entries.get(pid, pid) is None]
         if gone:
-            await ownership.lost(gone)
-        offset += len(page) - len(gone)
-        shown = await _visible({pid: entries[pid] for pid in ids if pid in entries})
+            await ownership.unlisted(gone)
+        shown = await _visible({pid: entries[pid] for pid in page if pid in entries})
         found += shown.items()
-    return dict(reversed(found[:count]))
+    return dict(reversed(found))
 
 
 async def _visible(entries: Entries) -> Entries:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -12,24 +12,21 @@ from accounts import errors
 from accounts.capabilities import Capability
 from accounts.identity import Identity
 from comfyproxy import catalog, ownership, upstream
+from comfyproxy.access import resolve
 from comfyproxy.calls import Call, Reply, json_reply
 from comfyproxy.catalog import Catalog
 from comfyproxy.files import FileRef
 from comfyproxy.filters.errors import shown_refusal
 from comfyproxy.filters.folders import without_foreign
 from comfyproxy.filters.models import everything, looks_like_model
+from comfyproxy.filters.queue import ids_in
 from comfyproxy.hub import hub
-from comfyproxy.prompts.mapping import (
-    FileUse,
-    Refused,
-    candidates,
-    file_uses,
-    foreign_mentions,
-    rewritten,
-)
+from comfyproxy.ownership import NewPrompt
+from comfyproxy.prompts.mapping import FileUse, Refused, file_uses, foreign_mentions, rewritten
 from comfyproxy.prompts.shape import MAX_BODY_BYTES, Graph, Submission, parse_submission
-from comfyproxy.prompts.uses import Place, hidden_models, inputs, texts
+from comfyproxy.prompts.uses import Place, hidden_models, inputs, named_files, texts
 from comfyproxy.queuewatch import look
+from comfyproxy.sharing import shares
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +37,8 @@ LARGE_BYTES: Final = 64 * 1024
 # Files one prompt may name: ComfyUI is asked about each.
 MAX_FILES: Final = 2000
 _PARALLEL: Final = 8
+# Of all prompts of a user that wait: ComfyUI holds them in memory.
+MAX_WAITING_BYTES: Final = 128 * 1024 * 1024
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,6 +51,7 @@ _turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 async def prompt_submit(call: Call) -> Reply:
     """Answer as ComfyUI does: `{prompt_id, number, node_errors}`, or its own 400."""
     body = await call.read(MAX_BODY_BYTES)
+    _require_size(len(body), call.identity)
     is_large = len(body) > LARGE_BYTES
     submission = await _off_loop(
         is_large, parse_submission, body, max_nodes=settings.MSS_MAX_PROMPT_NODES
@@ -65,10 +65,31 @@ async def prompt_submit(call: Call) -> Reply:
     graph = await _own_graph(submission.graph, known, identity, is_large)
     # To the end even if the client leaves: ComfyUI may have taken the prompt already, and
     # then its record has to say so.
-    task = asyncio.ensure_future(_submit(submission, graph, known, identity))
+    new = await _off_loop(is_large, _new_prompt, submission, graph, len(body))
+    task = asyncio.ensure_future(_submit(submission, graph, known, identity, new))
     _submitting.add(task)
     task.add_done_callback(_ended)
     return await asyncio.shield(task)
+
+
+def _require_size(size: int, identity: Identity) -> None:
+    limit = identity.max_prompt_bytes
+    if limit is not None and size > limit:
+        raise errors.TooLarge(f"Your role's prompts may have at most {limit} bytes.")
+
+
+def _new_prompt(submission: Submission, graph: Graph, size: int) -> NewPrompt:
+    """What is written down of it."""
+    return NewPrompt(
+        submission.prompt_id,
+        submission.client_id,
+        result_nodes=frozenset(
+            node_id for node_id, node in graph.items() if node["class_type"] == RESULT_NODE
+        ),
+        named_files=named_files(graph),
+        workflow_id=submission.workflow_id,
+        size_bytes=size,
+    )
 
 
 def _ended(task: asyncio.Task[Reply]) -> None:
@@ -132,13 +153,15 @@ async def _own_graph(graph: Graph, known: Catalog, identity: Identity, is_large:
     namespace = identity.namespace
 
     def named() -> tuple[list[Refused], list[FileUse]]:
-        refused = list(foreign_mentions(graph, known.specs, namespace, sees_all=sees_all))
-        uses = list(file_uses(graph, known.specs))
+        foreign = foreign_mentions(
+            graph, known.specs, namespace, sees_all=sees_all, shares=shares(identity)
+        )
+        refused, uses = list(foreign), list(file_uses(graph, known.specs))
         refused += [use for use in uses if isinstance(use, Refused)]
         return refused, [use for use in uses if isinstance(use, FileUse)]
 
     refused, uses = await _off_loop(is_large, named)
-    refs = await _resolved(uses, namespace, sees_all)
+    refs = await _resolved({use.ref for use in uses}, identity)
     files = {(use.place, use.text): ref for use in uses if (ref := refs[use.ref]) is not None}
     refused += [Refused(use.place, use.text) for use in uses if refs[use.ref] is None]
     result, outside = await _off_loop(
@@ -154,23 +177,21 @@ async def _own_graph(graph: Graph, known: Catalog, identity: Identity, is_large:
 
 
 async def _resolved(
-    uses: Iterable[FileUse], namespace: str, sees_all: bool
+    named: Collection[FileRef], identity: Identity
 ) -> dict[FileRef, FileRef | None]:
     """For each named file the one that is meant, or None where the caller may use none."""
-    options = {use.ref: candidates(use.ref, namespace, sees_all=sees_all) for use in uses}
-    if len(options) > MAX_FILES:
+    if len(named) > MAX_FILES:
         raise errors.BadRequest(f"A prompt may name at most {MAX_FILES} files.", field="prompt")
     slots = asyncio.Semaphore(_PARALLEL)
 
-    async def best(ref: FileRef) -> tuple[FileRef, FileRef | None]:
-        *earlier, last = options[ref] or (None,)
-        for option in earlier:
-            async with slots:
-                if option and await upstream.exists(option.filename, option.subfolder, option.type):
-                    return ref, option
-        return ref, last
+    async def one(ref: FileRef) -> tuple[FileRef, FileRef | None]:
+        async with slots:
+            try:
+                return ref, await resolve(ref, identity, moves_outputs=True)
+            except errors.NotFound:
+                return ref, None
 
-    return dict(await asyncio.gather(*(best(ref) for ref in options)))
+    return dict(await asyncio.gather(*(one(ref) for ref in named)))
 
 
 def _refuse(
@@ -204,26 +225,10 @@ def _refuse(
 
 
 async def _submit(
-    submission: Submission, graph: Graph, known: Catalog, identity: Identity
+    submission: Submission, graph: Graph, known: Catalog, identity: Identity, new: NewPrompt
 ) -> Reply:
-    limit = identity.max_waiting_prompts
-    if limit is None:
-        return await _give(submission, graph, known, identity)
-    # One at a time for a user with a limit: two could see the last place free.
-    turn = _turns.setdefault(identity.user_id, asyncio.Lock())
-    async with turn:
-        waiting = (await look()).own_set(identity.user_id)
-        if sum(not runs for _, runs in waiting) >= limit:
-            raise errors.QuotaExceeded(limit=limit)
-        return await _give(submission, graph, known, identity)
-
-
-async def _give(submission: Submission, graph: Graph, known: Catalog, identity: Identity) -> Reply:
     """Write down whose the prompt is, then give it to ComfyUI."""
-    results = [node_id for node_id, node in graph.items() if node["class_type"] == RESULT_NODE]
-    prompt_id, number = await ownership.record(
-        identity.user_id, submission.prompt_id, submission.client_id, results
-    )
+    prompt_id, number = await _recorded(new, identity)
     payload = _payload(submission, graph, prompt_id, identity)
     with hub.submission(identity.user_id, prompt_id) as accepted:
         try:
@@ -244,6 +249,46 @@ async def _give(submission: Submission, graph: Graph, known: Catalog, identity: 
     await ownership.accepted(prompt_id)
     shown = _shown(answer, known, identity)
     return json_reply({**shown, "prompt_id": prompt_id, "number": number})
+
+
+async def _recorded(new: NewPrompt, identity: Identity) -> tuple[str, int]:
+    """(id, number) of the prompt, if the caller has a place left in the queue.
+
+    Raises:
+        QuotaExceeded, Conflict
+    """
+    limit = identity.max_waiting_prompts
+    if limit is None:
+        return await ownership.record(identity.user_id, identity.namespace, new)
+    # One at a time for a user with a limit: two could see the last place free.
+    turn = _turns.setdefault(identity.user_id, asyncio.Lock())
+    async with turn:
+        number, size = await ownership.unfinished_load(identity.user_id)
+        # Only who may be over a limit needs a look at the queue.
+        if number >= limit or size + new.size_bytes > MAX_WAITING_BYTES:
+            await _require_place(identity.user_id, limit, new.size_bytes)
+        return await ownership.record(identity.user_id, identity.namespace, new)
+
+
+async def _require_place(user_id: int, limit: int, size: int) -> None:
+    """Raise QuotaExceeded where too many of the user's prompts wait or are on their way, or
+    too large ones."""
+    unfinished = await ownership.unfinished(user_id)
+    snapshot = await look()
+    running = set(ids_in(snapshot.queue, "queue_running"))
+    pending = set(ids_in(snapshot.queue, "queue_pending"))
+    waiting = [
+        pid
+        for pid, is_confirmed in unfinished.items()
+        if pid in pending or (pid not in running and not is_confirmed)
+    ]
+    if len(waiting) >= limit:
+        raise errors.QuotaExceeded(limit=limit)
+    owners = await ownership.owners(waiting)
+    if size + sum(owner.size_bytes for owner in owners.values()) > MAX_WAITING_BYTES:
+        raise errors.QuotaExceeded(
+            "Your waiting prompts are too large together. Wait for some to finish."
+        )
 
 
 def _payload(

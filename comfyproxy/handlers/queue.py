@@ -1,27 +1,19 @@
 """The queue: seen, emptied and interrupted by each user for their own prompts only."""
 
-import asyncio
-from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
 
 from accounts import errors
 from accounts.capabilities import Capability
-from accounts.identity import Identity
-from comfyproxy import ownership, upstream
+from comfyproxy import upstream
 from comfyproxy.calls import Call, Reply, empty_reply, json_reply
+from comfyproxy.cancel import interrupt, remove_waiting
 from comfyproxy.filters.queue import ids_in, may_see_prompt, visible_queue
-from comfyproxy.filters.queue import prompt_ids as waiting
 from comfyproxy.queuewatch import look
+from comfyproxy.sharing import counts, reaches, sees
 
-_PARALLEL: Final = 16
 MAX_DELETED: Final = 50_000
-
-
-def sees(identity: Identity) -> int | None:
-    """Whose prompts a caller sees: their own user id, or None for everybody's."""
-    return None if identity.can(Capability.VIEW_ALL_HISTORY) else identity.user_id
 
 
 async def queue_list(call: Call) -> Reply:
@@ -33,7 +25,7 @@ async def queue_list(call: Call) -> Reply:
 async def prompt_count(call: Call) -> Reply:
     """`GET /prompt`: how many of the caller's own prompts wait or run."""
     snapshot = await look()
-    own = snapshot.own_set(call.identity.user_id)
+    own = snapshot.own_set(counts(call.identity))
     return json_reply({"exec_info": {"queue_remaining": len(own)}})
 
 
@@ -46,36 +38,14 @@ async def queue_change(call: Call) -> Reply:
     snapshot = await look()
     pending = ids_in(snapshot.queue, "queue_pending")
     own_id = call.identity.user_id
-    reach = None if call.identity.can(Capability.MANAGE_BACKEND) else own_id
+    reach = reaches(call.identity)
     chosen = {pid for pid in ids if may_see_prompt(pid, snapshot.owners, reach)}
     if clear:
         chosen |= {pid for pid in pending if may_see_prompt(pid, snapshot.owners, own_id)}
     gone = [pid for pid in pending if pid in chosen]
     if gone:
-        await upstream.request_json("POST", "/queue", {"delete": gone})
-        await _forget_removed(gone)
+        await remove_waiting(gone)
     return empty_reply()
-
-
-async def _forget_removed(prompt_ids: list[str]) -> None:
-    """Mark as removed what ComfyUI really took out: one may have begun to run meanwhile."""
-    snapshot = await look()
-    still_there = set(waiting(snapshot.queue))
-    entries = await history_entries(pid for pid in prompt_ids if pid not in still_there)
-    await ownership.removed(pid for pid, entry in entries.items() if entry is None)
-
-
-async def history_entries(ids: Iterable[str]) -> dict[str, Any]:
-    """ComfyUI's history entries, asked for one by one. None where it has none; ids about
-    which it gave no usable answer are left out."""
-    slots = asyncio.Semaphore(_PARALLEL)
-
-    async def one(pid: str) -> tuple[str, Any]:
-        async with slots:
-            return pid, await upstream.get_json(f"/history/{upstream.segment(pid)}")
-
-    answers = await asyncio.gather(*(one(pid) for pid in ids))
-    return {pid: answer.get(pid) for pid, answer in answers if isinstance(answer, dict)}
 
 
 def deletion_ids(wanted: dict[str, Any]) -> list[str]:
@@ -108,7 +78,7 @@ async def interrupt_own(call: Call) -> Reply:
     for pid in ids_in(snapshot.queue, "queue_running"):
         owned = may_see_prompt(pid, snapshot.owners, call.identity.user_id)
         if owned and named in (None, pid):
-            await upstream.request_json("POST", "/interrupt", {"prompt_id": pid})
+            await interrupt(pid)
     return empty_reply()
 
 

@@ -10,10 +10,18 @@ from accounts import errors
 from accounts.capabilities import Capability
 from accounts.credentials import header
 from accounts.identity import Identity
-from comfyproxy import upstream
+from comfyproxy import filerecords, upstream
+from comfyproxy.access import resolve
 from comfyproxy.calls import JSON_TYPE, Call, Reply
-from comfyproxy.files import TYPES, FileRef, OutsideError, namespace_of, normal_path, parse_view
-from comfyproxy.handlers.view import resolve
+from comfyproxy.files import (
+    TYPES,
+    FileRef,
+    OutsideError,
+    is_attributable,
+    namespace_of,
+    normal_path,
+    parse_view,
+)
 from comfyproxy.multipart import UploadForm
 
 Fields = list[tuple[str, str]]
@@ -48,9 +56,26 @@ async def _upload(call: Call, path: str, *, with_original: bool) -> Reply:
     )
     try:
         text = await answer.read(MAX_ANSWER_BYTES)
-        return _reply(answer.status, text, with_original=with_original)
+        reply = _reply(answer.status, text, with_original=with_original)
     finally:
         answer.close()
+    await _record(text, call.identity)
+    return reply
+
+
+async def _record(answer: bytes, identity: Identity) -> None:
+    """Remember what was stored in the input folder: lists of input files show it."""
+    try:
+        stored = orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        return
+    if not isinstance(stored, dict) or stored.get("type") != "input":
+        return
+    name, subfolder = stored.get("name"), stored.get("subfolder")
+    if isinstance(name, str) and isinstance(subfolder, str):
+        ref = FileRef("input", subfolder, name)
+        if is_attributable(ref, identity.namespace, ()):
+            await filerecords.add([ref], identity.user_id, None)
 
 
 async def _fields(given: dict[str, str], identity: Identity, *, with_original: bool) -> Fields:

@@ -1,16 +1,15 @@
-"""`GET /view`: the caller's own files, and what lies unowned at the top of the input folder."""
+"""`GET /view`: the caller's own files, those that their prompts made, and what lies unowned at
+the top of the input folder."""
 
 from typing import Final
 from urllib.parse import urlencode
 
-from accounts.capabilities import Capability
 from accounts.errors import BadRequest, GatewayError, NotFound, UpstreamUnreachable
-from accounts.identity import Identity
 from comfyproxy import upstream
+from comfyproxy.access import resolve
 from comfyproxy.calls import Call, Reply
-from comfyproxy.files import FileRef, may_see, namespace_of, parse_view
+from comfyproxy.files import parse_view
 from comfyproxy.headers import for_user_content, to_client, to_upstream
-from comfyproxy.prompts.mapping import candidates
 
 PASSED_ON: Final = ("preview", "channel")
 RANGE_NOT_SATISFIABLE: Final = 416
@@ -41,23 +40,3 @@ def _refusal(status: int, shown_as: dict[str, str]) -> GatewayError:
     if shown_as:
         return BadRequest("This file cannot be shown like that.", field=next(iter(shown_as)))
     return UpstreamUnreachable("ComfyUI could not read the file.")
-
-
-async def resolve(ref: FileRef, identity: Identity) -> FileRef:
-    """The file that a caller means and may see.
-
-    An input or temp name without a namespace is the caller's own file if there is one.
-
-    Raises:
-        NotFound
-    """
-    sees_all = identity.can(Capability.VIEW_ALL_HISTORY)
-    if ref.type != "output" and namespace_of(ref.subfolder) is None:
-        *earlier, last = candidates(ref, identity.namespace, sees_all=sees_all)
-        for candidate in earlier:
-            if await upstream.exists(candidate.filename, candidate.subfolder, candidate.type):
-                return candidate
-        ref = last
-    if not may_see(ref, namespace=identity.namespace, sees_all=sees_all):
-        raise NotFound
-    return ref

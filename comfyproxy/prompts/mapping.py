@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 from accounts.errors import BadRequest
 from comfyproxy import cachekey
@@ -88,15 +88,24 @@ def _members(value: Any) -> Iterator[str]:
 
 
 def foreign_mentions(
-    graph: Graph, specs: Specs, namespace: str, *, sees_all: bool
+    graph: Graph, specs: Specs, namespace: str, *, sees_all: bool, shares: bool = False
 ) -> Iterator[Refused]:
     """Every text, in any input of any node, that leads into another user's folder; and for
-    inputs declared as a list or a model, every text that leaves its folder."""
+    inputs declared as a list or a model, every text that leaves its folder.
+
+    Who `shares` outputs may name others' as such (`u-…/x.png [output]`).
+    """
     for place, value in inputs(graph):
         listed = spec_of(graph, place, specs).kind in (Kind.LIST, Kind.MODEL)
         for text in texts(value):
-            if (not sees_all and mentions_foreign(text, namespace)) or (listed and _leaves(text)):
+            foreign = not sees_all and mentions_foreign(text, namespace)
+            if foreign and shares:
+                foreign = not text.endswith(_SHARED)
+            if foreign or (listed and _leaves(text)):
                 yield Refused(place, text)
+
+
+_SHARED: Final = ("[output]", "[temp]")
 
 
 def _leaves(text: str) -> bool:

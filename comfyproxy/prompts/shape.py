@@ -19,6 +19,7 @@ MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 MAX_LINK_PATH: Final = 250
 MAX_DEPTH: Final = 100
 MAX_ID_CHARS: Final = 256
+MAX_WORKFLOW_ID_CHARS: Final = 100
 # Every text, number, list and object inside all inputs together.
 MAX_VALUES: Final = 100_000
 # ComfyUI keys its cache by a node's inputs and those of all its ancestors: a chain of 249
@@ -40,6 +41,7 @@ class Submission:
     number: float | None
     front: bool
     targets: list[str] | None
+    workflow_id: str = ""
 
 
 def parse_submission(body: bytes, *, max_nodes: int) -> Submission:
@@ -74,6 +76,7 @@ def parse_submission(body: bytes, *, max_nodes: int) -> Submission:
         number=_number(data.get("number")),
         front=data.get("front") is True,
         targets=_targets(data.get("partial_execution_targets")),
+        workflow_id=_workflow_id(pnginfo),
     )
 
 
@@ -154,6 +157,15 @@ def _prompt_id(value: Any) -> str | None:
         return str(uuid.UUID(value if isinstance(value, str) else ""))
     except ValueError:
         raise BadRequest("prompt_id must be a UUID.", field="prompt_id") from None
+
+
+def _workflow_id(pnginfo: Any) -> str:
+    """The id that the frontend gave the workflow, if it is one that can be stored."""
+    workflow = pnginfo.get("workflow") if isinstance(pnginfo, dict) else None
+    found = workflow.get("id") if isinstance(workflow, dict) else None
+    if not isinstance(found, str) or len(found) > MAX_WORKFLOW_ID_CHARS or "\0" in found:
+        return ""
+    return found
 
 
 def _number(value: Any) -> float | None:

@@ -26,7 +26,10 @@ def test_everybody_learns_their_role_and_capabilities(
         "permissions": {str(cap): cap in expected.capabilities for cap in Capability},
         "auth": "session",
         "scopes": None,
-        "quotas": {"max_waiting_prompts": None},
+        "quotas": {
+            "max_waiting_prompts": 100 if slug == "user" else None,
+            "max_prompt_bytes": None,
+        },
     }
 
 

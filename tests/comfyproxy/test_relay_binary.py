@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -25,10 +26,10 @@ def preview(**changed: Any) -> bytes:
     return metadata_frame({**whole, **changed})
 
 
-def judge(frame: bytes, running: str | None = None) -> Verdict:
+def judge(frame: bytes, running: str | None = None, nodes: Iterable[str] = ()) -> Verdict:
     return judge_binary(
         frame,
-        RunState(running),
+        RunState(running, nodes=set(nodes)),
         lambda prompt_id: prompt_id == OWN,
         lambda prompt_id: frozenset({"7"}),
     )
@@ -82,10 +83,12 @@ def test_a_picture_that_names_no_prompt_passes_during_ones_own_run_only() -> Non
     assert judge(frame, OWN) == Verdict(Sort.PREVIEW, frame, plain=frame)
 
 
-def test_a_text_that_names_no_prompt_passes_during_ones_own_run_only() -> None:
+def test_a_text_that_names_no_prompt_passes_if_its_node_is_of_ones_own_run() -> None:
     frame = struct.pack(">II", 3, 1) + b"1" + "64 é 48".encode()
     assert judge(frame).sort is Sort.DROP
-    assert judge(frame, OWN) == Verdict(Sort.EVENT, frame)
+    assert judge(frame, OWN).sort is Sort.DROP
+    assert judge(frame, OWN, nodes={"2"}).sort is Sort.DROP
+    assert judge(frame, OWN, nodes={"1", "2"}) == Verdict(Sort.EVENT, frame)
 
 
 @pytest.mark.parametrize(

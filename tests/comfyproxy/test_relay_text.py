@@ -66,26 +66,57 @@ def test_an_event_of_ones_own_prompt_passes_as_it_is_and_anothers_does_not(
 
 WITHOUT_ID = [
     frame("progress", value=1, max=2),
-    frame("a_custom_nodes_event", image="secret"),
     frame("executing", node=None),
     frame("progress", prompt_id=None, value=1),
     frame("progress", prompt_id=7, value=1),
     frame("progress", prompt_id=[OWN], value=1),
-    json.dumps({"type": "custom", "data": [OWN]}),
-    json.dumps({"type": "custom", "data": "secret"}),
-    json.dumps({"type": "custom"}),
 ]
 
 
 @pytest.mark.parametrize("text", WITHOUT_ID)
 def test_an_event_without_a_prompt_passes_only_while_ones_own_prompt_runs(text: str) -> None:
     assert judge(text).sort is Sort.DROP
-    assert judge(text, RunState(running=OWN)) == Verdict(Sort.EVENT, text)
+    verdict = judge(text, RunState(running=OWN))
+    assert (verdict.sort, verdict.payload, verdict.prompt_id) == (Sort.EVENT, text, None)
+
+
+CUSTOM = [
+    {"image": "secret"},
+    {"node": "12"},
+    {"node": 12},
+    {"detail": {"about": [{"unique_id": "12"}]}},
+    [OWN],
+    "12",
+    None,
+]
+
+
+@pytest.mark.parametrize("data", CUSTOM)
+def test_a_custom_nodes_event_passes_if_it_names_a_node_of_ones_own_run(data: Any) -> None:
+    text = json.dumps({"type": "a_custom_nodes_event", "data": data})
+    concerned = "12" in json.dumps(data) and isinstance(data, dict)
+    for state in (RunState(), RunState(running=OWN), RunState(nodes={"12"})):
+        assert judge(text, state) == Verdict(Sort.CUSTOM, text, kind="a_custom_nodes_event")
+    during = judge(text, RunState(running=OWN, nodes={"3", "12"}))
+    assert during.sort is (Sort.EVENT if concerned else Sort.CUSTOM)
+
+
+def test_the_nodes_of_a_run_are_those_it_was_heard_of() -> None:
+    state = RunState()
+    judge(frame("execution_start", prompt_id=OWN, timestamp=1700000000123), state)
+    judge(frame("execution_cached", prompt_id=OWN, nodes=["1", "2"], timestamp=1), state)
+    judge(frame("executing", prompt_id=OWN, node="3:7", display_node="3"), state)
+    judge(frame("progress_state", prompt_id=OWN, nodes={"4": {}}), state)
+    judge(frame("executed", prompt_id=FOREIGN, node="9"), state)
+    assert state.nodes == {"1", "2", "3:7", "3", "4"}
+    assert state.started_ms == 1700000000123
+    judge(frame("execution_start", prompt_id=OWN), state)
+    assert (state.nodes, state.started_ms) == (set(), None)
 
 
 def test_a_client_comes_back_during_its_run_and_hears_which_node_it_is_at() -> None:
     text = frame("executing", node="3")
-    assert judge(text) == Verdict(Sort.EVENT, text)
+    assert judge(text) == Verdict(Sort.EVENT, text, kind="executing")
 
 
 START = ("execution_start", "executing", "progress", "progress_state", "executed")
@@ -157,7 +188,7 @@ def test_the_servers_flags_are_kept_and_its_log_is_for_those_who_may_read_it() -
     assert judge(frame("feature_flags", a=1)) == Verdict(Sort.FLAGS, data={"a": 1})
     text = frame("logs", entries=[{"t": "1", "m": "secret"}], size=None)
     for state in (RunState(), RunState(running=OWN)):
-        assert judge(text, state) == Verdict(Sort.LOGS, text)
+        assert judge(text, state) == Verdict(Sort.LOGS, text, kind="logs")
 
 
 @pytest.mark.parametrize(

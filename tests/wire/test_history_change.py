@@ -98,10 +98,11 @@ def test_entry_that_is_gone_is_marked_and_not_asked_for_again(
     Client(forwarded.url).post("/history", json={"delete": [gone]})
     state = (
         "from comfyproxy.models import PromptRecord\n"
-        "result = PromptRecord.objects.get(prompt_id=prompt_id).state"
+        "row = PromptRecord.objects.get(prompt_id=prompt_id)\n"
+        "result = [row.state, row.listed]"
     )
     assert list(alice.get("/history?max_items=9").json()) == [kept]
-    assert gateway.run(state, prompt_id=gone) == "lost"
+    assert gateway.run(state, prompt_id=gone) == ["success", False]
     forwarded.clear_requests()
     assert list(alice.get("/history?max_items=9").json()) == [kept]
     asked = [record.path for record in forwarded.requests]

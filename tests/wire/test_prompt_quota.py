@@ -51,7 +51,10 @@ def waiting(client: Client) -> int:
 def test_user_with_a_limit_waits_for_room_and_others_do_not(
     freya: Client, alice: Client, paused: FakeComfyThread
 ) -> None:
-    assert freya.get("/mss-login/api/me").json()["quotas"] == {"max_waiting_prompts": LIMIT}
+    assert freya.get("/mss-login/api/me").json()["quotas"] == {
+        "max_waiting_prompts": LIMIT,
+        "max_prompt_bytes": None,
+    }
     for _ in range(LIMIT):
         submit(freya, save())
     refused = freya.post("/prompt", json={"prompt": save()})

@@ -39,7 +39,7 @@ def fresh() -> str:
 
 def test_alice_sends_a_prompt_and_it_is_recorded_as_hers(alice: Client, record: Record) -> None:
     entry = run(alice, save(), client_id="tab")
-    assert record(entry["prompt"][1]) == ["alice", "tab", "accepted"]
+    assert record(entry["prompt"][1]) == ["alice", "tab", "success"]
 
 
 def test_record_is_there_before_comfyui_answers(
@@ -104,7 +104,7 @@ def test_alice_is_told_of_the_outputs_that_do_not_run(alice: Client, record: Rec
     assert answer.json()["node_errors"].keys() == {"8"}
     entry = ended(alice, answer.json()["prompt_id"])
     assert entry["outputs"].keys() == {"2"}
-    assert record(answer.json()["prompt_id"]) == ["alice", None, "accepted"]
+    assert record(answer.json()["prompt_id"]) == ["alice", None, "success"]
 
 
 def test_alice_is_told_what_went_wrong_and_not_where_comfyui_lives(
@@ -177,7 +177,7 @@ def test_nobody_can_use_an_id_again(
     for client in (bob, alice, admin):
         answer = client.post("/prompt", json={"prompt": save(), "prompt_id": prompt_id})
         check_refusal(answer, 409, "PROMPT_ID_TAKEN", field="prompt_id")
-    assert record(prompt_id) == ["alice", None, "accepted"]
+    assert record(prompt_id) == ["alice", None, "success"]
     assert len(received(forwarded, prompt_id)) == 1
     assert alice.get(f"/history/{prompt_id}").json() == {prompt_id: before}
     assert bob.get(f"/history/{prompt_id}").json() == {}

@@ -75,7 +75,7 @@ def test_removed_prompt_never_comes_to_the_history(
     comfy.pause()
     mine = submit(alice, save())
     changed(alice, "/queue", {"delete": [mine]})
-    assert gateway.run(STATE, prompt_id=mine) == "removed"
+    assert gateway.run(STATE, prompt_id=mine) == "cancelled"
     assert alice.get(f"/history/{mine}").json() == {}
 
 

@@ -1,5 +1,5 @@
-"""comfyproxy.handlers.history: a prompt that moves on while the history is asked for is never
-taken for lost."""
+"""comfyproxy.reconcile: a prompt that moves on while the history is asked for is never taken for
+lost."""
 
 import itertools
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from comfyproxy import ownership, upstream
+from comfyproxy import ownership, reconcile, upstream
 from comfyproxy.filters.queue import Ownership
 from comfyproxy.handlers import history
 from comfyproxy.queuewatch import Snapshot
@@ -23,18 +23,23 @@ class World:
         self.stage = stage
         self.answers = answers
         self.lost: set[str] = set()
+        self.noted: set[str] = set()
         self._steps = iter(steps)
 
     def _now(self) -> str:
         self.stage = min(self.stage + next(self._steps, 0), len(STAGES) - 1)
         return STAGES[self.stage]
 
-    async def live_prompts(self, user_id: int, *, offset: int, limit: int) -> list[Any]:
+    async def unfinished(self, user_id: int) -> dict[str, bool]:
         now = self._now()
-        if offset or self.lost:
-            return []
         # ComfyUI's answer is written down some time after it took the prompt.
-        return [(MINE, STAGES.index(now) >= STAGES.index("accepted"))]
+        return {} if self.noted else {MINE: STAGES.index(now) >= STAGES.index("accepted")}
+
+    async def ended(self, user_id: int, *, before: str | None, limit: int) -> list[str]:
+        return [MINE] if self.noted and before is None else []
+
+    async def note_entries(self, entries: dict[str, Any]) -> None:
+        self.noted |= {pid for pid, entry in entries.items() if entry}
 
     async def look(self) -> Snapshot:
         now = self._now()
@@ -64,10 +69,13 @@ class World:
 @pytest.fixture
 def enter(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(world: World) -> World:
-        monkeypatch.setattr(ownership, "live_prompts", world.live_prompts)
+        monkeypatch.setattr(ownership, "unfinished", world.unfinished)
+        monkeypatch.setattr(ownership, "ended", world.ended)
+        monkeypatch.setattr(ownership, "unlisted", world.set_lost)
+        monkeypatch.setattr(reconcile, "note_entries", world.note_entries)
         monkeypatch.setattr(ownership, "lost", world.set_lost)
         monkeypatch.setattr(ownership, "owners", world.owners)
-        monkeypatch.setattr(history, "look", world.look)
+        monkeypatch.setattr(reconcile, "look", world.look)
         monkeypatch.setattr(upstream, "get_json", world.get_json)
         return world
 
@@ -78,15 +86,15 @@ def enter(monkeypatch: pytest.MonkeyPatch) -> Any:
 async def test_prompt_on_its_way_is_never_lost(stage: int, enter: Any) -> None:
     for steps in itertools.product(range(len(STAGES)), repeat=3):
         world = enter(World(stage, steps))
-        shown = await history._newest(identity(ALICE), 5)
+        shown = await history.newest(identity(ALICE), 5)
         assert world.lost == set(), steps
         assert set(shown) <= {MINE}
     # Once it has ended it is shown.
     enter(World(STAGES.index("ended"), ()))
-    assert list(await history._newest(identity(ALICE), 5)) == [MINE]
+    assert list(await history.newest(identity(ALICE), 5)) == [MINE]
 
 
 async def test_answer_that_is_none_is_no_proof_that_an_entry_is_gone(enter: Any) -> None:
     world = enter(World(STAGES.index("ended"), (), answers=False))
-    assert await history._newest(identity(ALICE), 5) == {}
+    assert await history.newest(identity(ALICE), 5) == {}
     assert world.lost == set()

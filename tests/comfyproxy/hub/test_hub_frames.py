@@ -113,8 +113,9 @@ async def test_broadcasts_after_a_reopening_are_nobodys(hub: Hub, upstream: Upst
     alice = Client(ALICE)
     await hub.attach(alice)
     upstream.sockets[0].event("execution_start", prompt_id=MINE)
+    upstream.sockets[0].event("execution_cached", prompt_id=MINE, nodes=["7"])
     upstream.sockets[0].frame(TEXT)
-    assert await alice.kinds(3) == ["status", "execution_start", "binary"]
+    assert await alice.kinds(4) == ["status", "execution_start", "execution_cached", "binary"]
     with hub.submission(BOB, THEIRS) as accepted:
         accepted()
     await eventually(upstream, "opened 0", "closed 0", "opened 1")

@@ -7,7 +7,8 @@ from tests.prompts import ended, run, save, submit
 
 STATES = """
 from comfyproxy.models import PromptRecord
-result = [PromptRecord.objects.get(prompt_id=prompt_id).state for prompt_id in prompt_ids]
+rows = [PromptRecord.objects.get(prompt_id=prompt_id) for prompt_id in prompt_ids]
+result = [[row.state, row.listed] for row in rows]
 """
 
 
@@ -25,9 +26,12 @@ def test_lost_entries_are_marked_and_not_asked_for_again(
     for prompt_id in (*done, waiting):
         assert alice.get(f"/history/{prompt_id}").json() == {}
     assert alice.get("/history?max_items=64").json() == {}
-    assert shaky_gateway.run(STATES, prompt_ids=[*done, waiting]) == ["lost"] * 4
-    # Of Bob's nothing is known before he asks.
-    assert shaky_gateway.run(STATES, prompt_ids=[theirs]) == ["accepted"]
+    assert shaky_gateway.run(STATES, prompt_ids=[*done, waiting]) == [
+        *[["success", False]] * 3,
+        ["lost", False],
+    ]
+    # Bob's end was seen, and before he asks nobody knows that ComfyUI forgot it.
+    assert shaky_gateway.run(STATES, prompt_ids=[theirs]) == [["success", True]]
     shaky.clear_requests()
     assert alice.get("/history?max_items=64").json() == {}
     assert [r.path for r in shaky.requests if r.path.startswith("/history/")] == []

@@ -1,0 +1,50 @@
+"""May this caller see that file? Every gate that is given a file's name asks here."""
+
+from accounts.errors import NotFound
+from accounts.identity import Identity
+from comfyproxy import filerecords, reconcile, upstream
+from comfyproxy.files import FileRef, namespace_of
+from comfyproxy.prompts.mapping import candidates
+from comfyproxy.sharing import sees_files
+
+
+async def resolve(ref: FileRef, identity: Identity, *, moves_outputs: bool = False) -> FileRef:
+    """The file that a caller means and may see.
+
+    One that a prompt of theirs made is meant as it stands. Any other input or temp name
+    without a namespace is the caller's own file if there is one; with `moves_outputs` (in
+    prompts) an output's too.
+
+    Raises:
+        NotFound: also for what is another's
+        UpstreamUnreachable, UpstreamTimeout
+    """
+    recordable = ref.type != "input" and namespace_of(ref.subfolder) is None
+    if recordable and await filerecords.is_owner(ref, identity.user_id):
+        return ref
+    chosen = await _by_path(ref, identity, moves_outputs=moves_outputs)
+    if recordable and chosen != ref and await _turns_up(ref, identity):
+        return ref
+    if chosen is None:
+        raise NotFound
+    return chosen
+
+
+async def _by_path(ref: FileRef, identity: Identity, *, moves_outputs: bool) -> FileRef | None:
+    """What the path and the caller's rights say. What comes last needs no look: if it does not
+    exist either, ComfyUI says so."""
+    sees_all = sees_files(identity, ref.type)
+    found = candidates(ref, identity.namespace, sees_all=sees_all)
+    if ref.type == "output" and not moves_outputs:
+        found = tuple(option for option in found if option == ref)
+    for option in found[:-1]:
+        if await upstream.exists(option.filename, option.subfolder, option.type):
+            return option
+    return found[-1] if found else None
+
+
+async def _turns_up(ref: FileRef, identity: Identity) -> bool:
+    """Whether the file comes from a prompt of the caller's whose end was missed: for one that
+    nobody knows, ComfyUI's history is asked once."""
+    looked = await reconcile.settle_soon(identity.user_id)
+    return looked and await filerecords.is_owner(ref, identity.user_id)

@@ -1,0 +1,44 @@
+"""What the worker does for the gateway: look after prompts, clear up behind deleted users."""
+
+import asyncio
+import logging
+
+from celery import shared_task
+
+from accounts.errors import GatewayError
+from comfyproxy import filerecords, reconcile, stall, upstream
+from comfyproxy.filters.queue import ids_in
+from comfyproxy.queuewatch import Snapshot
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task
+def reconcile_prompts() -> None:
+    """Bring all records up to date with ComfyUI, and see whether its worker lives."""
+    try:
+        snapshot = asyncio.run(_settle())
+    except GatewayError as error:
+        logger.info("records could not be brought up to date: %s", error)
+        stall.unreachable()
+        return
+    row = stall.observe(
+        ids_in(snapshot.queue, "queue_running"), ids_in(snapshot.queue, "queue_pending")
+    )
+    if row.fault:
+        logger.error("%s", row.fault)
+
+
+async def _settle() -> Snapshot:
+    try:
+        return await reconcile.settle(None)
+    finally:
+        await upstream.close()
+
+
+@shared_task
+def forget_old_temp_files() -> None:
+    """Delete records of temp files that ComfyUI has long removed."""
+    forgotten = filerecords.forget_old_temp()
+    if forgotten:
+        logger.info("forgot %d temp files", forgotten)
