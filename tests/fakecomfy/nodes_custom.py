@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -83,6 +84,32 @@ def fake_files(context: NodeContext, filename_prefix: str, kinds: str) -> NodeOu
         ui.setdefault(kind, []).append(entry)
         counter += 1
     return NodeOutput(ui=ui)
+
+
+@node("FakeReport")
+def fake_report(context: NodeContext, filename: str, subfolder: str, type: str) -> NodeOutput:
+    """Reports whatever file its inputs name, as nodes do that show a chosen picture again."""
+    return NodeOutput(ui={"images": [{"filename": filename, "subfolder": subfolder, "type": type}]})
+
+
+@node("FakeFixedFile")
+def fake_fixed_file(context: NodeContext, image: ImageBatch, label: str, type: str) -> NodeOutput:
+    """Writes the same name every time, at the top of the folder."""
+    file = f"{label}_fixed.png"
+    root = context.folders.temp if type == "temp" else context.folders.output
+    os.makedirs(root, exist_ok=True)
+    image.images[0].save(os.path.join(root, file))
+    return NodeOutput(ui={"images": [{"filename": file, "subfolder": "", "type": type}]})
+
+
+@node("FakePassPreview")
+def fake_pass_preview(context: NodeContext, image: ImageBatch) -> NodeOutput:
+    """Shows a picture in passing, though it is no output node: ComfyUI's cache shares it."""
+    os.makedirs(context.folders.temp, exist_ok=True)
+    file = f"pass_{random.randrange(10**9):09}.png"
+    image.images[0].save(os.path.join(context.folders.temp, file))
+    entry = {"filename": file, "subfolder": "", "type": "temp"}
+    return NodeOutput((image,), {"images": [entry]})
 
 
 @node("FakeCustomAny")
