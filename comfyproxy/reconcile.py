@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _PAGE: Final = 64
 # Between two looks for a file that nobody knows, for each user.
 SPACING_SECONDS: Final = 1.0
-# File times are whole seconds; what was written this long after a prompt's end is not its.
+# File times are rounded up to whole seconds (aiohttp); what was written this long after a prompt's end is not its.
 _SLACK_SECONDS: Final = 2.0
 
 # Prompts whose end this process wrote down: an entry does not change any more.
@@ -118,7 +118,8 @@ async def attribute(
 
 async def _written(ref: FileRef, outcome: Outcome) -> bool | None:
     """Whether the run wrote the file (True) or found it in the cache (False); None where that
-    cannot be told, or the file was written after the run."""
+    cannot be told, or the file was written after the run. What was written within the second
+    before its start counts as the run's."""
     if outcome.started_ms is None:
         return None
     written = await upstream.written_at(ref.filename, ref.subfolder, ref.type)
@@ -127,7 +128,7 @@ async def _written(ref: FileRef, outcome: Outcome) -> bool | None:
     end = None if outcome.finished_ms is None else outcome.finished_ms / 1000
     if end is not None and written > end + _SLACK_SECONDS:
         return None
-    return written >= int(outcome.started_ms / 1000)
+    return written >= outcome.started_ms / 1000
 
 
 async def settle_soon(user_id: int) -> bool:
