@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 _PAGE: Final = 64
 # Between two looks for a file that nobody knows, for each user.
 SPACING_SECONDS: Final = 1.0
-# File times are rounded up to whole seconds (aiohttp); what was written this long after a prompt's end is not its.
+# File times are rounded up to whole seconds (aiohttp); what was written this long after a
+# prompt's end is not its.
 _SLACK_SECONDS: Final = 2.0
 
 # Prompts whose end this process wrote down: an entry does not change any more.

@@ -304,7 +304,8 @@ async def exists(filename: str, subfolder: str, kind: str) -> bool:
 
 async def written_at(filename: str, subfolder: str, kind: str) -> float | None:
     """When that file was last written, in seconds since the epoch by ComfyUI's clock, rounded
-    up to a whole one (aiohttp 3, web_response.last_modified); None if there is no such file or ComfyUI does not tell.
+    up to a whole one (aiohttp 3, web_response.last_modified); None if there is no such file or
+    ComfyUI does not tell.
 
     Raises:
         UpstreamUnreachable, UpstreamTimeout

@@ -168,9 +168,10 @@ async def _own_graph(graph: Graph, known: Catalog, identity: Identity, is_large:
         is_large, rewritten, graph, known.specs, namespace, files, sees_all=sees_all
     )
     if refused or outside:
+        # One text may be refused for several reasons; the place is marked once.
         places = [
-            (item.place, "Choose a file of your own, or a name inside your own folder.")
-            for item in (*refused, *outside)
+            (place, "Choose a file of your own, or a name inside your own folder.")
+            for place in dict.fromkeys(item.place for item in (*refused, *outside))
         ]
         _refuse(errors.FileNotAllowed, "file_not_allowed", graph, places)
     return result

@@ -1,0 +1,114 @@
+"""`SEPARATE_USERS=false`: queue, history and outputs are shared among who may run; the rest, and
+whatever changes something, stays apart."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cast import ALICE, BOB, CREATE, GUEST, PASSWORD
+from tests.client import Client
+from tests.conftest import People
+from tests.fakecomfy.thread import FakeComfyThread
+from tests.gateway import Gateway
+from tests.listener import Listener, prompts_of
+from tests.ownfiles import check_refused, upload
+from tests.prompts import ids, load, received_one, run, save, submit
+from tests.refusals import check_refusal, faults
+
+pytestmark = pytest.mark.usefixtures("calm")
+
+
+@pytest.fixture(scope="module", params=["SEPARATE_USERS", "SEPERATE_USERS"])
+def shared(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    comfy: FakeComfyThread,
+) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("shared") / "data"
+    server = Gateway(folder, comfy.url, **{request.param: "false"}).prepare()
+    cast = [(person.username, person.role) for person in (ALICE, BOB, GUEST)]
+    server.namespaces = server.run(CREATE, cast=cast, password=PASSWORD)
+    server.start()
+    yield server
+    log = server.log()
+    server.stop()
+    assert faults(log, [PASSWORD]) == []
+
+
+@pytest.fixture
+def friends(shared: Gateway) -> tuple[Client, Client, Client]:
+    people = People(shared)
+    return people.client(ALICE), people.client(BOB), people.client(GUEST)
+
+
+def file_of(entry: dict[str, Any]) -> dict[str, Any]:
+    (found,) = entry["outputs"]["2"]["images"]
+    return dict(found)
+
+
+def test_alice_sees_bobs_queue_history_and_outputs_and_a_guest_does_not(
+    friends: tuple[Client, Client, Client], comfy: FakeComfyThread
+) -> None:
+    alice, bob, guest = friends
+    entry = run(bob, save())
+    prompt_id, file = entry["prompt"][1], file_of(entry)
+    assert alice.get(f"/history/{prompt_id}").json() == {prompt_id: entry}
+    assert prompt_id in alice.get("/history?max_items=5").json()
+    assert alice.get("/view", params=file).content == bob.get("/view", params=file).content
+    comfy.pause()
+    waiting = submit(bob, save())
+    assert [item[1] for item in alice.get("/queue").json()["queue_pending"]] == [waiting]
+    assert alice.get("/prompt").json() == {"exec_info": {"queue_remaining": 1}}
+    assert guest.get(f"/history/{prompt_id}").json() == {}
+    assert guest.get("/queue").json() == {"queue_running": [], "queue_pending": []}
+    check_refusal(guest.get("/view", params=file), 404, "NOT_FOUND")
+
+
+def test_alice_cannot_take_bobs_prompts_away(
+    friends: tuple[Client, Client, Client], comfy: FakeComfyThread
+) -> None:
+    alice, bob, _ = friends
+    done = run(bob, save())["prompt"][1]
+    comfy.pause()
+    waiting = submit(bob, save())
+    for path, body in (
+        ("/queue", {"delete": [waiting]}),
+        ("/queue", {"clear": True}),
+        ("/history", {"delete": [done]}),
+        ("/history", {"clear": True}),
+        ("/interrupt", {"prompt_id": waiting}),
+    ):
+        assert alice.post(path, json=body).status_code == 200
+    assert ids(comfy)[1] == [waiting]
+    assert list(bob.get(f"/history/{done}").json()) == [done]
+
+
+def test_alice_loads_bobs_output_and_none_of_his_uploads(
+    friends: tuple[Client, Client, Client], comfy: FakeComfyThread
+) -> None:
+    alice, bob, _ = friends
+    file = file_of(run(bob, save()))
+    name = f"{file['subfolder']}/{file['filename']} [output]"
+    prompt_id = submit(alice, load(name))
+    assert received_one(comfy, prompt_id)["prompt"]["1"]["inputs"]["image"] == name
+    private = upload(bob, "private.png", (1, 2, 3))
+    for spelling in (private, f"{private} [input]"):
+        check_refused(alice, comfy, load(spelling), ("1", "image"))
+    folder, _, base = private.rpartition("/")
+    params = {"filename": base, "subfolder": folder, "type": "input"}
+    check_refusal(alice.get("/view", params=params), 404, "NOT_FOUND")
+
+
+def test_alice_hears_how_long_the_queue_is_and_nothing_of_bobs_run(
+    friends: tuple[Client, Client, Client], comfy: FakeComfyThread
+) -> None:
+    alice, bob, _ = friends
+    with Listener(alice) as alices, Listener(bob) as bobs:
+        comfy.pause()
+        prompt_id = submit(bob, save(), client_id=bobs.sid)
+        alices.until_count(1)
+        comfy.resume()
+        bobs.until_end(prompt_id)
+        alices.until_count(0)
+        assert prompts_of(alices.frames) == set()
