@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
 
@@ -61,12 +61,14 @@ async def add(
     prompt_id: str | None,
     *,
     taken_over: Collection[FileRef] = (),
+    made_at: datetime | None = None,
 ) -> None:
-    """Record files as that user's, made by that prompt (None: uploaded). Those that were
-    `taken_over` are nobody else's from now on."""
+    """Record files as that user's, made by that prompt (None: uploaded) at that moment (None:
+    now). Those that were `taken_over` are nobody else's from now on."""
     if not refs:
         return
-    await in_db_thread(_add, list(refs), user_id, prompt_id, list(taken_over))
+    moment = made_at or timezone.now()
+    await in_db_thread(_add, list(refs), user_id, prompt_id, list(taken_over), moment)
     gone = {FileRecord.key_of(ref) for ref in taken_over}
     if gone:
         with _lock:
@@ -76,18 +78,26 @@ async def add(
 
 
 def _add(
-    refs: list[FileRef], user_id: int, prompt_id: str | None, taken_over: list[FileRef]
+    refs: list[FileRef],
+    user_id: int,
+    prompt_id: str | None,
+    taken_over: list[FileRef],
+    moment: datetime,
 ) -> None:
     for start in range(0, len(refs), _CHUNK):
         with transaction.atomic():
-            _add_chunk(refs[start : start + _CHUNK], user_id, prompt_id, taken_over)
+            _add_chunk(refs[start : start + _CHUNK], user_id, prompt_id, taken_over, moment)
 
 
 def _add_chunk(
-    refs: list[FileRef], user_id: int, prompt_id: str | None, taken_over: list[FileRef]
+    refs: list[FileRef],
+    user_id: int,
+    prompt_id: str | None,
+    taken_over: list[FileRef],
+    moment: datetime,
 ) -> None:
     # In one order everywhere: two processes may write the same ones.
-    rows = sorted((FileRecord.of(ref) for ref in refs), key=lambda row: row.key)
+    rows = sorted((FileRecord.of(ref, moment) for ref in refs), key=lambda row: row.key)
     FileRecord.objects.bulk_create(rows, ignore_conflicts=True)
     keys = [row.key for row in rows]
     found = FileRecord.objects.filter(key__in=keys).values_list("pk", flat=True)

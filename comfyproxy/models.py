@@ -3,6 +3,7 @@ ComfyUI is; rules of the admin."""
 
 import hashlib
 import uuid
+from datetime import datetime
 from typing import ClassVar, Self
 
 from django.conf import settings
@@ -94,10 +95,14 @@ class FileRecord(models.Model):
         return self.ref.annotated()
 
     @classmethod
-    def of(cls, ref: FileRef) -> Self:
+    def of(cls, ref: FileRef, moment: datetime) -> Self:
         """A record, not saved, of that file."""
         return cls(
-            key=cls.key_of(ref), type=ref.type, subfolder=ref.subfolder, filename=ref.filename
+            key=cls.key_of(ref),
+            type=ref.type,
+            subfolder=ref.subfolder,
+            filename=ref.filename,
+            created_at=moment,
         )
 
     @staticmethod

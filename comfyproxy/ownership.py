@@ -10,7 +10,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
@@ -162,14 +162,10 @@ def _finish(outcomes: Mapping[str, Outcome]) -> None:
             [*PromptRecord.UNFINISHED, PromptRecord.State.LOST],
             state=outcome.state,
             listed=True,
-            started_at=_moment(outcome.started_ms),
-            finished_at=_moment(outcome.finished_ms) or timezone.now(),
+            started_at=outcome.started_at,
+            finished_at=outcome.finished_at or timezone.now(),
             execution_seconds=outcome.seconds,
         )
-
-
-def _moment(ms: float | None) -> datetime | None:
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _set_state(prompt_ids: list[str], among: Iterable[str], **change: Any) -> None:

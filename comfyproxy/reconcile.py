@@ -114,6 +114,7 @@ async def attribute(
         owner.user_id,
         prompt_id,
         taken_over=[ref for ref, is_new in verdicts.items() if is_new],
+        made_at=outcome.finished_at,
     )
 
 

@@ -1,6 +1,7 @@
 """How a prompt ended and when, read from its history entry."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 # What `comfyproxy.models.PromptRecord.State` calls them.
@@ -22,6 +23,14 @@ class Outcome:
     state: str
     started_ms: float | None = None
     finished_ms: float | None = None
+
+    @property
+    def started_at(self) -> datetime | None:
+        return _datetime(self.started_ms)
+
+    @property
+    def finished_at(self) -> datetime | None:
+        return _datetime(self.finished_ms)
 
     @property
     def seconds(self) -> float | None:
@@ -52,6 +61,10 @@ def outcome_of(entry: Any) -> Outcome:
         elif isinstance(event, str) and event in _ENDS:
             state, finished = _ENDS[event], moment
     return Outcome(state, started, finished)
+
+
+def _datetime(ms: float | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _moment(value: Any) -> float | None:
