@@ -1,94 +1,70 @@
 """What ComfyUI offers: its nodes and its models, asked for at most every 30 s for everyone.
 
-`object_info` is megabytes of JSON; it is parsed and filtered in a thread, once per fetch
-and kind of caller, and handed out as finished bytes.
+`object_info` is megabytes of JSON; it is parsed and taken apart in a thread, once per fetch,
+and handed out as finished bytes.
 """
 
 import asyncio
-import gzip
-import hashlib
-import logging
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Final
-
-import orjson
 
 from accounts.capabilities import Capability
 from accounts.errors import UpstreamUnreachable
 from accounts.identity import Identity
-from comfyproxy import upstream
-from comfyproxy.filters.folders import names_any, without_foreign
-from comfyproxy.filters.models import Allowed, KnownModels, everything, nothing, without_models
+from comfyproxy import filerecords, upstream
+from comfyproxy.filters.models import Allowed, KnownModels, everything, nothing
+from comfyproxy.nodeinfo import Encoded, NodeInfo, Sight
 from comfyproxy.prompts.specs import NodeSpec, node_spec
-
-logger = logging.getLogger(__name__)
 
 MAX_AGE_SECONDS: Final = 30.0
 # Whoever insists on fresh data (the frontend's refresh) gets what is at most this old.
 MIN_AGE_SECONDS: Final = 2.0
 # Between two fetches that names make necessary which the last one did not know.
 SPACING_SECONDS: Final = 0.25
-# Finished answers that are kept: one for each kind of caller, and where nodes list the
-# users' own folders, one per user.
-MAX_ENCODED: Final = 16
+# Finished answers that are kept, a few hundred kilobytes each: one for each kind of caller,
+# and one for each user who has uploaded something.
+MAX_ENCODED: Final = 64
+# Where the page's mask editor keeps the layers of what it paints: several files for each
+# mask. ComfyUI's own lists do not show them either.
+CLIPSPACE: Final = "clipspace"
 _PARALLEL: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What a caller may know of: which models, and whose files (None: everybody's)."""
-
-    allowed: Allowed
-    namespace: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A finished answer."""
-
-    plain: bytes
-    zipped: bytes
-    etag: str
 
 
 @dataclass(frozen=True)
 class Catalog:
     """One fetch."""
 
-    info: Mapping[str, Any]
-    models: KnownModels
     specs: Mapping[str, NodeSpec]
+    models: KnownModels
+    nodes: NodeInfo
     fetched_at: float
-    # Nodes that list folders or files of users.
-    listing: frozenset[str]
     _encoded: OrderedDict[Sight, Encoded] = field(default_factory=OrderedDict, compare=False)
+
+    @classmethod
+    def read(
+        cls,
+        info: Mapping[str, Any],
+        models: KnownModels,
+        input_files: frozenset[str],
+        fetched_at: float,
+    ) -> "Catalog":
+        """Of ComfyUI's answers. `input_files`: names at the top of its input folder."""
+        specs = {name: node_spec(node, models, input_files) for name, node in info.items()}
+        return cls(specs, models, NodeInfo.read(info, models, input_files), fetched_at)
 
     async def object_info(self, sight: Sight) -> Encoded:
         """`GET /object_info` for such a caller."""
-        key = sight if self.listing else Sight(sight.allowed, None)
+        key = self.nodes.key(sight)
         found = self._encoded.get(key)
         if found is None:
-            found = self._encoded[key] = await asyncio.to_thread(self._encode, key)
-            while len(self._encoded) > MAX_ENCODED:
-                self._encoded.popitem(last=False)
+            found = self._encoded[key] = await asyncio.to_thread(self.nodes.all, key)
+        self._encoded.move_to_end(key)
+        while len(self._encoded) > MAX_ENCODED:
+            self._encoded.popitem(last=False)
         return found
-
-    def _encode(self, sight: Sight) -> Encoded:
-        shown = {name: self.node_info(name, sight) for name in self.info}
-        plain = orjson.dumps(shown)
-        return Encoded(plain, gzip.compress(plain, 5), hashlib.sha256(plain).hexdigest()[:32])
-
-    def node_info(self, name: str, sight: Sight) -> Any:
-        """One node's definition for such a caller."""
-        info = self.info[name]
-        if sight.allowed is not everything:
-            info = without_models(info, self.models, sight.allowed)
-        if sight.namespace is not None and name in self.listing:
-            info = without_foreign(info, sight.namespace)
-        return info
 
 
 def allowed_models(identity: Identity) -> Allowed:
@@ -100,6 +76,17 @@ def sight_of(identity: Identity) -> Sight:
     """What this caller may know of."""
     sees_all = identity.can(Capability.VIEW_ALL_HISTORY)
     return Sight(allowed_models(identity), None if sees_all else identity.namespace)
+
+
+async def sight_with_inputs(identity: Identity) -> Sight:
+    """The same with the caller's own input files, as they are recorded just now."""
+    own = await filerecords.of_user(
+        identity.user_id,
+        "input",
+        limit=filerecords.MAX_LISTED,
+        except_in=f"{identity.namespace}/{CLIPSPACE}",
+    )
+    return replace(sight_of(identity), own_inputs=tuple(own))
 
 
 _current: Catalog | None = None
@@ -151,16 +138,8 @@ async def _fetch() -> Catalog:
         raise UpstreamUnreachable("ComfyUI does not tell which nodes and models it has.")
     models = KnownModels(await _models([name for name in folders if isinstance(name, str)]))
     files = frozenset(name for name in input_files or () if isinstance(name, str))
-    _current = await asyncio.to_thread(_read, info, models, files, started)
+    _current = await asyncio.to_thread(Catalog.read, info, models, files, started)
     return _current
-
-
-def _read(
-    info: dict[str, Any], models: KnownModels, files: frozenset[str], fetched_at: float
-) -> Catalog:
-    specs = {name: node_spec(node, models, files) for name, node in info.items()}
-    listing = frozenset(name for name, node in info.items() if names_any(node))
-    return Catalog(info, models, specs, fetched_at, listing)
 
 
 async def _models(folders: list[str]) -> dict[str, tuple[str, ...]]:

@@ -15,6 +15,8 @@ from comfyproxy.files import FileRef
 from comfyproxy.models import FileOwner, FileRecord
 
 MAX_REMEMBERED: Final = 20_000
+# So many of a user's own files are listed at most.
+MAX_LISTED: Final = 1000
 # A file can become another's (a node writes the same name again), also in another process.
 REMEMBERED_SECONDS: Final = 5.0
 # ComfyUI empties its temp folder whenever it starts.
@@ -120,13 +122,16 @@ def _remember(places: Iterable[tuple[str, int]]) -> None:
             _memory.popitem(last=False)
 
 
-async def of_user(user_id: int, kind: str, *, limit: int) -> list[str]:
-    """The user's own files in that folder of ComfyUI's, as a path below it, newest first."""
+async def of_user(
+    user_id: int, kind: str, *, limit: int, except_in: str | None = None
+) -> list[str]:
+    """The user's own files in that folder of ComfyUI's, as a path below it, newest first;
+    those that lie directly in the sub folder `except_in` are left out."""
+    files = FileRecord.objects.filter(type=kind, owners__user_id=user_id)
+    if except_in is not None:
+        files = files.exclude(subfolder=except_in)
     rows = (
-        FileRecord.objects.filter(type=kind, owners__user_id=user_id)
-        .order_by("-created_at", "-pk")
-        .values_list("subfolder", "filename")
-        .distinct()[:limit]
+        files.order_by("-created_at", "-pk").values_list("subfolder", "filename").distinct()[:limit]
     )
     return [FileRef(kind, *row).path for row in await in_db_thread(list, rows)]
 

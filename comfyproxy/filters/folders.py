@@ -11,6 +11,7 @@ from comfyproxy.files import namespace_of
 
 # A name as ComfyUI's texts quote it from a list (`'x' not in ['u-…', 'u-…/a.png']`).
 _NAME: Final = r"'(u-[a-z0-9]{10}(?:/[^']*)?)'"
+_STARTS: Final = ("u-", "U-")
 _QUOTED: Final = (re.compile(f", {_NAME}"), re.compile(f"{_NAME}(?:, )?"))
 
 
@@ -38,7 +39,8 @@ def without_foreign(value: Any, namespace: str) -> Any:
 
 def is_foreign(value: Any, namespace: str | None) -> bool:
     """Whether this is the name of something in a namespace, and not in this one."""
-    if not isinstance(value, str):
+    # Asked for every value of every list: nearly all are told by how they begin.
+    if not isinstance(value, str) or not value.startswith(_STARTS):
         return False
     found = namespace_of(value.replace("\\", "/"))
     return found is not None and found != namespace

@@ -76,6 +76,8 @@ class KnownModels:
     _by_stem: dict[tuple[str, str], tuple[Model, ...]] = field(
         init=False, repr=False, compare=False
     )
+    # What `find` answers for names spelt as ComfyUI lists them: lists of nodes hold thousands.
+    _listed: dict[str, tuple[Model, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names_index: dict[str, list[Model]] = {}
@@ -92,6 +94,9 @@ class KnownModels:
                             stems.setdefault((folder, stem), []).append(model)
         object.__setattr__(self, "_by_name", {k: tuple(v) for k, v in names_index.items()})
         object.__setattr__(self, "_by_stem", {k: tuple(v) for k, v in stems.items()})
+        object.__setattr__(self, "_listed", {})
+        listed = {model.name for models in names_index.values() for model in models}
+        object.__setattr__(self, "_listed", {name: self.find(name) for name in listed})
 
     def find(self, text: str) -> tuple[Model, ...]:
         """The models that a whole text may name; empty for any other text.
@@ -99,7 +104,11 @@ class KnownModels:
         Of a longer path with a model file's extension (an absolute one, one with the model
         folder's name in it) the longest end that is known counts.
         """
-        key = normal_name(text).casefold()
+        listed = self._listed.get(text)
+        if listed is not None:
+            return listed
+        # A plain word, such as a sampler's name, is spelt normally already.
+        key = (text if text.isidentifier() else normal_name(text)).casefold()
         found = self._by_name.get(key, ())
         if not found and key.endswith(MODEL_SUFFIXES):
             found = _first(self._by_name.get(tail) for tail in _tails(key))
@@ -185,6 +194,23 @@ def _field(key: str, value: Any, known: KnownModels, allowed: Allowed) -> Any:
     if key == "default" and isinstance(value, str) and is_hidden(value, known, allowed):
         return ""
     return without_models(value, known, allowed)
+
+
+def names_models(value: Any, known: KnownModels) -> bool:
+    """Whether this JSON holds anything that `without_models` takes away from who may know of
+    no model. Far cheaper than trying."""
+    if isinstance(value, list):
+        for item in value:
+            if known.find(item) if isinstance(item, str) else names_models(item, known):
+                return True
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, str):
+                if key == "default" and known.find(item):
+                    return True
+            elif names_models(item, known):
+                return True
+    return False
 
 
 def is_hidden(text: str, known: KnownModels, allowed: Allowed) -> bool:

@@ -19,8 +19,6 @@ Entries = dict[str, Any]
 # whole history, everyone's up to 10 000 prompts, would cost far more.
 MAX_OWN: Final = 1000
 _PAGE: Final = 64
-# At most so many of the caller's own files are listed.
-MAX_LISTED_FILES: Final = 1000
 MAX_CLEARED: Final = 50_000
 
 
@@ -86,7 +84,7 @@ async def own_files(call: Call) -> Reply:
         raise errors.BadRequest("Invalid directory type", field="directory_type")
     if kind != "input":
         await reconcile.settle(call.identity.user_id)
-    own = await filerecords.of_user(call.identity.user_id, kind, limit=MAX_LISTED_FILES)
+    own = await filerecords.of_user(call.identity.user_id, kind, limit=filerecords.MAX_LISTED)
     if kind != "input":
         return json_reply(own)
     top = await upstream.get_json("/internal/files/input")

@@ -1,6 +1,9 @@
 """Node definitions and model lists, cut down to the models the caller may know of."""
 
+import asyncio
 import re
+
+import orjson
 
 from accounts import errors
 from accounts.credentials import header
@@ -15,7 +18,7 @@ async def object_info(call: Call) -> Reply:
     """`GET /object_info`: finished bytes, with an ETag."""
     insists = "no-cache" in (header(call.headers, b"cache-control") or "")
     found = await catalog.current(catalog.MIN_AGE_SECONDS if insists else catalog.MAX_AGE_SECONDS)
-    answer = await found.object_info(catalog.sight_of(call.identity))
+    answer = await found.object_info(await catalog.sight_with_inputs(call.identity))
     etag = f'"{answer.etag}"'
     headers = [
         JSON_TYPE,
@@ -27,7 +30,7 @@ async def object_info(call: Call) -> Reply:
         return Reply(304, headers)
     if _takes_gzip(header(call.headers, b"accept-encoding") or ""):
         return Reply(200, [*headers, (b"content-encoding", b"gzip")], answer.zipped)
-    return Reply(200, headers, answer.plain)
+    return Reply(200, headers, await asyncio.to_thread(answer.plain))
 
 
 def _takes_gzip(accepted: str) -> bool:
@@ -40,11 +43,10 @@ def _takes_gzip(accepted: str) -> bool:
 
 async def object_info_one(call: Call) -> Reply:
     """`GET /object_info/{node_class}`: `{}` for an unknown class, as in ComfyUI."""
-    name = call.params["node_class"]
     found = await catalog.current()
-    if name not in found.info:
-        return json_reply({})
-    return json_reply({name: found.node_info(name, catalog.sight_of(call.identity))})
+    sight = await catalog.sight_with_inputs(call.identity)
+    node = await asyncio.to_thread(found.nodes.one, call.params["node_class"], sight)
+    return json_reply(orjson.Fragment(node))
 
 
 async def model_folders(call: Call) -> Reply:

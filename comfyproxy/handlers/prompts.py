@@ -110,7 +110,7 @@ async def _off_loop(
 
 def _names_unknown(graph: Graph, known: Catalog, identity: Identity) -> bool:
     """Whether the prompt may name a node, or to whom it matters a model, newer than `known`."""
-    if any(node["class_type"] not in known.info for node in graph.values()):
+    if any(node["class_type"] not in known.specs for node in graph.values()):
         return True
     return catalog.allowed_models(identity) is not everything and any(
         looks_like_model(text) and not known.models.find(text)

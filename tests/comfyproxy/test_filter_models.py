@@ -14,6 +14,7 @@ from comfyproxy.filters.models import (
     everything,
     is_hidden,
     looks_like_model,
+    names_models,
     normal_name,
     nothing,
     without_models,
@@ -155,3 +156,18 @@ def _lists(value: Any) -> list[list[Any]]:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     own = [value] if isinstance(value, list) else []
     return own + [found for item in inner for found in _lists(item)]
+
+
+@given(st.sampled_from(sorted(name for names in KNOWN.folders.values() for name in names)))
+def test_a_name_as_it_is_listed_means_the_same_as_in_any_other_spelling(name: str) -> None:
+    assert KNOWN.find(name) == KNOWN.find(f"./{name}") == KNOWN.find(name.upper())
+
+
+@given(st.text(max_size=20))
+def test_a_plain_word_is_its_own_normal_name(word: str) -> None:
+    assert not word.isidentifier() or normal_name(word) == word
+
+
+@given(JSON)
+def test_what_names_a_model_is_what_somebody_without_any_sees_changed(value: Any) -> None:
+    assert names_models(value, KNOWN) == (without_models(value, KNOWN, nothing) != value)

@@ -24,7 +24,7 @@ class World:
         self.record: list[str] = []
         self.asked = asyncio.Event()
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        known = Catalog({"N": {}}, KnownModels(), {}, 0.0, frozenset())
+        known = Catalog.read({"N": {}}, KnownModels(), frozenset(), 0.0)
 
         async def current() -> Catalog:
             return known
