@@ -8,14 +8,14 @@ import hmac
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.dbthread import in_db_thread
@@ -265,6 +265,37 @@ def _ended(user_id: int, before: str | None, limit: int) -> list[str]:
         behind = Q(created_at__lt=moment) | Q(created_at=moment, prompt_id__lt=before)
         rows = rows.filter(behind)
     return [str(pid) for pid in rows.values_list("prompt_id", flat=True)[:limit]]
+
+
+async def ended_part(
+    user_id: int, states: Collection[str], *, newest: bool, skip: int, limit: int
+) -> list[tuple[str, int]]:
+    """(id, when it was sent in ms) of some of the prompts that `ended` knows and that ended so,
+    oldest first. `skip` and `limit` count from the newest, or with `newest` False from the
+    oldest."""
+    return await in_db_thread(_ended_part, user_id, states, newest, slice(skip, skip + limit))
+
+
+def _ended_part(
+    user_id: int, states: Collection[str], newest: bool, part: slice
+) -> list[tuple[str, int]]:
+    order = ("-created_at", "-prompt_id") if newest else ("created_at", "prompt_id")
+    rows = _ended_so(states).filter(user_id=user_id).order_by(*order)
+    found = [
+        (str(pid), _ms(sent)) for pid, sent in rows.values_list("prompt_id", "created_at")[part]
+    ]
+    return found[::-1] if newest else found
+
+
+async def count_ended(user_id: int | None, states: Collection[str]) -> int:
+    """How many of the user's prompts (None: everybody's) ended so and may still be in ComfyUI's
+    history: what it has forgotten meanwhile counts until somebody asks for it."""
+    rows = _ended_so(states)
+    return await in_db_thread((rows if user_id is None else rows.filter(user_id=user_id)).count)
+
+
+def _ended_so(states: Collection[str]) -> QuerySet[PromptRecord]:
+    return PromptRecord.objects.filter(listed=True, state__in=states)
 
 
 def _is_uuid(text: str) -> bool:

@@ -23,11 +23,11 @@ _PROMPTS = (
     Rule("GET", "/history", Cap.ACCESS_API, STREAM, "history_list"),
     Rule("GET", "/history/{prompt_id}", Cap.ACCESS_API, STREAM, "history_one"),
     Rule("POST", "/history", Cap.RUN, VIEW, "history_change"),
-    Rule("GET", "/jobs", Cap.ACCESS_API, VIEW, "later", API),
-    Rule("GET", "/jobs/{job_id}", Cap.ACCESS_API, VIEW, "later", API),
+    Rule("GET", "/jobs", Cap.ACCESS_API, STREAM, "jobs_list", API),
+    Rule("GET", "/jobs/{job_id}", Cap.ACCESS_API, STREAM, "job_one", API),
     Rule("GET", "/jobs/{job_id}/assets", Cap.ACCESS_API, VIEW, "later", API),
-    Rule("POST", "/jobs/{job_id}/cancel", Cap.RUN, VIEW, "later", API),
-    Rule("POST", "/jobs/cancel", Cap.RUN, VIEW, "later", API),
+    Rule("POST", "/jobs/{job_id}/cancel", Cap.RUN, VIEW, "job_cancel", API),
+    Rule("POST", "/jobs/cancel", Cap.RUN, VIEW, "jobs_cancel", API),
     Rule("POST", "/free", Cap.MANAGE_BACKEND, VIEW, "free_memory"),
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from comfyproxy.calls import Call, Reply
-from comfyproxy.handlers import about, forward, history, models, prompts, queue, uploads, view
+from comfyproxy.handlers import about, forward, history, jobs, models, prompts, queue, uploads, view
 from comfyproxy.routes import DEFAULTS, ROUTES
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -21,6 +21,10 @@ HANDLERS: Final[dict[str, Handler]] = {
     "history_list": history.history_list,
     "history_one": history.history_one,
     "interrupt_own": queue.interrupt_own,
+    "job_cancel": jobs.job_cancel,
+    "job_one": jobs.job_one,
+    "jobs_cancel": jobs.jobs_cancel,
+    "jobs_list": jobs.jobs_list,
     "later": about.later,
     "logs_subscribe": about.logs_subscribe,
     "model_folders": models.model_folders,

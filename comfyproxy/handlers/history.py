@@ -1,5 +1,6 @@
 """The history: each user's own, counted and paged within their own."""
 
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from accounts import errors
@@ -18,7 +19,8 @@ Entries = dict[str, Any]
 # The most that a user is shown of their own. Each entry is asked for by its id: ComfyUI's
 # whole history, everyone's up to 10 000 prompts, would cost far more.
 MAX_OWN: Final = 1000
-_PAGE: Final = 64
+# Entries are in memory together.
+PAGE: Final = 64
 MAX_CLEARED: Final = 50_000
 
 
@@ -93,27 +95,41 @@ async def own_files(call: Call) -> Reply:
 
 async def newest(identity: Identity, count: int | None) -> Entries:
     """The newest `count` entries the caller may see (None: all), oldest first."""
+    found: list[tuple[str, Any]] = []
+    async for page in newest_pages(identity, count):
+        found += page.items()
+    return dict(reversed(found))
+
+
+async def newest_pages(identity: Identity, count: int | None) -> AsyncIterator[Entries]:
+    """As `newest`, but newest first and some at a time: each may be megabytes."""
     user_id = sees(identity)
     if count is not None and count <= 0:
-        return {}
+        return
     if user_id is None:
-        return await _everyones(count)
-    count = MAX_OWN if count is None else min(count, MAX_OWN)
+        yield dict(reversed((await _everyones(count)).items()))
+        return
+    left = MAX_OWN if count is None else min(count, MAX_OWN)
     await reconcile.settle(user_id)
-    found: list[tuple[str, dict[str, Any]]] = []
     last: str | None = None
-    while len(found) < count:
-        page = await ownership.ended(user_id, before=last, limit=min(_PAGE, count - len(found)))
-        if not page:
-            break
-        last = page[-1]
-        entries = await history_entries(page)
-        gone = [pid for pid in page if entries.get(pid, pid) is None]
-        if gone:
-            await ownership.unlisted(gone)
-        shown = await _visible({pid: entries[pid] for pid in page if pid in entries})
-        found += shown.items()
-    return dict(reversed(found))
+    while left > 0:
+        ids = await ownership.ended(user_id, before=last, limit=min(PAGE, left))
+        if not ids:
+            return
+        last = ids[-1]
+        entries, _ = await shown_entries(ids)
+        left -= len(entries)
+        yield entries
+
+
+async def shown_entries(ids: list[str]) -> tuple[Entries, list[str]]:
+    """The entries of some prompts that ComfyUI's history may hold, in that order and as their
+    owners may see them; and which prompts it has no more: those are not asked for again."""
+    entries = await history_entries(ids)
+    gone = [pid for pid in ids if entries.get(pid, pid) is None]
+    if gone:
+        await ownership.unlisted(gone)
+    return await _visible({pid: entries[pid] for pid in ids if pid in entries}), gone
 
 
 async def _visible(entries: Entries) -> Entries:

@@ -13,7 +13,7 @@ from comfyproxy.filters.queue import ids_in, may_see_prompt, visible_queue
 from comfyproxy.queuewatch import look
 from comfyproxy.sharing import counts, reaches, sees
 
-MAX_DELETED: Final = 50_000
+MAX_NAMED: Final = 50_000
 
 
 async def queue_list(call: Call) -> Reply:
@@ -55,12 +55,19 @@ def deletion_ids(wanted: dict[str, Any]) -> list[str]:
         BadRequest
     """
     ids = wanted.get("delete")
-    if ids is None:
-        return []
+    return [] if ids is None else id_list(ids, "delete")
+
+
+def id_list(ids: Any, field: str) -> list[str]:
+    """A list of prompt ids that came under the name `field`.
+
+    Raises:
+        BadRequest
+    """
     if not isinstance(ids, list) or not all(isinstance(pid, str) for pid in ids):
-        raise errors.BadRequest("delete must be a list of prompt ids.", field="delete")
-    if len(ids) > MAX_DELETED:
-        raise errors.BadRequest(f"Delete at most {MAX_DELETED} at once.", field="delete")
+        raise errors.BadRequest(f"{field} must be a list of prompt ids.", field=field)
+    if len(ids) > MAX_NAMED:
+        raise errors.BadRequest(f"Name at most {MAX_NAMED} prompts at once.", field=field)
     return ids
 
 

@@ -44,6 +44,7 @@ POST   /settings                          +           +           +        +    
 GET    /userdata                          +           +           +        +      +
 GET    /internal/files/output             +           +           +        +      +
 GET    /api/jobs                          +           +           +        +      +
+GET    /api/jobs/7                        +           +           +        +      +
 GET    /api/assets                        +           +           +        +      +
 GET    /cpe/workflow/list                 +           +           +        +      +
 POST   /prompt                            run         +           +        +      +
@@ -51,6 +52,7 @@ POST   /queue                             run         +           +        +    
 POST   /interrupt                         run         +           +        +      +
 POST   /history                           run         +           +        +      +
 POST   /api/jobs/cancel                   run         +           +        +      +
+POST   /api/jobs/7/cancel                 run         +           +        +      +
 POST   /upload/image                      upload      +           +        +      +
 POST   /upload/mask                       upload      +           +        +      +
 POST   /cpe/workflow/save                 workflows   +           +        +      +

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_HISTORY = 10000
-_SENSITIVE = ("auth_token_comfy_org", "api_key_comfy_org")
+SENSITIVE = ("auth_token_comfy_org", "api_key_comfy_org")
 
 # (number, prompt id, prompt, extra_data, outputs to execute)
 Item = tuple[Any, str, Any, Any, list[str]]
@@ -64,7 +64,7 @@ class PromptQueue:
             item = self.running.pop(task)
             if len(self.history) > MAX_HISTORY:
                 self.history.pop(next(iter(self.history)))
-            for key in _SENSITIVE:
+            for key in SENSITIVE:
                 if key in item[3]:
                     item[3].pop(key)
             self.history[item[1]] = {

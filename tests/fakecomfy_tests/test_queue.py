@@ -173,7 +173,9 @@ def test_client_frees_without_body_gets_500(fake: FakeComfyThread, body: str | N
 
 
 def test_jobs_list_shows_states_in_pages(fake: FakeComfyThread) -> None:
-    run(fake.url, save(1), prompt_id="done", extra_data={"extra_pnginfo": {"workflow": {"id": 7}}})
+    run(
+        fake.url, save(1), prompt_id="done", extra_data={"extra_pnginfo": {"workflow": {"id": "w"}}}
+    )
     run(fake.url, fail(), prompt_id="failed")
     post(fake.url, slow(0.5), prompt_id="running")
     wait_running(fake.url)
@@ -191,7 +193,8 @@ def test_jobs_list_shows_states_in_pages(fake: FakeComfyThread) -> None:
     assert len(page["jobs"]) == 1
     assert page["pagination"] == {"offset": 1, "limit": 1, "total": 2, "has_more": False}
     one = send(fake.url, "GET", "/api/jobs/done").json()
-    assert (one["outputs_count"], one["workflow_id"]) == (1, "7")
+    assert (one["outputs_count"], one["workflow_id"]) == (1, "w")
+    assert one["preview_output"]["mediaType"] == "images"
     assert one["workflow"]["prompt"]["1"]["class_type"] == "EmptyImage"
     assert send(fake.url, "GET", "/api/jobs/nope").status == 404
     assert send(fake.url, "GET", "/jobs").status == 404

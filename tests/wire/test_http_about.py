@@ -104,7 +104,7 @@ def test_view_lane_answers_head_with_the_length_alone(alice: Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/api/jobs"),
+        ("GET", "/api/jobs/7/assets"),
         ("GET", "/api/assets"),
         ("POST", "/api/assets"),
         ("GET", "/settings"),

@@ -38,6 +38,7 @@ ROUTES = [
     ("GET", "/workflow_templates", EVERYBODY, None),
     ("GET", "/api/system_stats", EVERYBODY, None),
     ("GET", "/features", EVERYBODY, None),
+    ("GET", "/api/jobs", EVERYBODY, None),
     ("POST", "/upload/image", RUNNERS, "can_upload"),
     ("POST", "/api/upload/mask", RUNNERS, "can_upload"),
     ("GET", "/my_node/list", POWERFUL, "can_access_extensions"),
