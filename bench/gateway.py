@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from bench import measures, report
+from bench.crowd import crowd
 from bench.stage import Stage
 
 
@@ -27,6 +28,7 @@ def main() -> None:
             transfers=measures.transfers(stage, plan),
             relay=measures.relay(stage, plan),
             noticed=measures.noticed(stage, plan),
+            crowd=crowd(stage, plan),
         )
     tables = report.tables(results)
     for table in tables:

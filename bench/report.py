@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from bench.crowd import Crowd
 from bench.measures import IN_MEMORY, TRANSFER_BYTES, Noticed, Relay, Requests, Transfer
 from bench.watch import MB
 
@@ -50,6 +51,7 @@ class Results:
     transfers: Sequence[Transfer]
     relay: Relay
     noticed: Noticed
+    crowd: Crowd
 
 
 def tables(results: Results) -> list[Table]:
@@ -59,6 +61,7 @@ def tables(results: Results) -> list[Table]:
         _transfers(results.transfers),
         _relay(results.relay),
         _noticed(results.noticed),
+        _crowd(results.crowd),
         targets(results),
     ]
 
@@ -154,6 +157,22 @@ def _noticed(found: Noticed) -> Table:
     ]
     columns = ("what ComfyUI notices, and after how long", "median", "worst")
     return Table("What ComfyUI notices", columns, rows)
+
+
+def _crowd(found: Crowd) -> Table:
+    columns = ("one user beside others", "direct p50", "gateway p50", "direct", "gateway")
+    rows = [
+        (
+            asked.name,
+            f"{asked.p50_ms.direct:.2f} ms",
+            f"{asked.p50_ms.gateway:.2f} ms",
+            f"{asked.answer_bytes.direct / 1000:.0f} kB",
+            f"{asked.answer_bytes.gateway / 1000:.0f} kB",
+        )
+        for asked in found.asked
+    ]
+    title = f"What others cost (parsing everybody's queue alone: {found.parse_ms:.2f} ms)"
+    return Table(title, columns, rows)
 
 
 def _after(seconds: float) -> str:

@@ -55,6 +55,17 @@ result = {
     },
 }
 """
+_RECORD: Final = """
+from accounts.models import User
+from comfyproxy.models import PromptRecord
+
+user = User.objects.get(username=username)
+PromptRecord.objects.bulk_create(
+    PromptRecord(prompt_id=pid, user=user, number=number, client_id="bench", state=state)
+    for number, pid in enumerate(prompt_ids)
+)
+result = None
+"""
 ROUTES: Final = (
     ("GET", "/assets/app.js"),
     ("GET", "/view"),
@@ -121,6 +132,39 @@ class Stage:
         """Call `function` in the process that makes load."""
         future = self._workers.submit(function, *args, **kwargs)
         return future.result(LONGEST_MEASUREMENT_SECONDS)
+
+    def fill_queue(self, foreign: int) -> None:
+        """So many more waiting prompts, all of the other user's."""
+        known = {item[1] for item in self._ask_comfy("/queue")["queue_pending"]}
+        self._ask_comfy("/_bench/seed", json.dumps({"pending": foreign, "history": 0}).encode())
+        ids = [item[1] for item in self._ask_comfy("/queue")["queue_pending"]]
+        self._record([pid for pid in ids if pid not in known], "other", "accepted")
+
+    def fill_history(self, count: int, own: int) -> None:
+        """So many more history entries; `own` of them, spread among them, are the user's."""
+        known = set(self._ask_comfy("/history"))
+        self._ask_comfy("/_bench/seed", json.dumps({"pending": 0, "history": count}).encode())
+        ids = [pid for pid in self._ask_comfy("/history") if pid not in known]
+        mine = set(ids[:: len(ids) // own][:own])
+        self._record(sorted(mine), "bench", "success")
+        self._record([pid for pid in ids if pid not in mine], "other", "success")
+
+    def _record(self, prompt_ids: list[str], username: str, state: str) -> None:
+        self.gateway.run(_RECORD, prompt_ids=prompt_ids, username=username, state=state)
+
+    def ask_comfy_raw(self, path: str) -> bytes:
+        """ComfyUI's answer as it stands."""
+        return self._raw(self.direct, path)
+
+    def answer_bytes(self, port: int, path: str) -> int:
+        """How long one side's answer to the user is."""
+        return len(self._raw(port, path))
+
+    def _raw(self, port: int, path: str) -> bytes:
+        url = f"http://127.0.0.1:{port}{path}"
+        asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.token}"})
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return bytes(answer.read())
 
     def _start_comfy(self, base: Path) -> int:
         log = self._stack.enter_context(base.with_suffix(".log").open("w"))

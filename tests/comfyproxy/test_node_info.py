@@ -59,7 +59,7 @@ SIGHTS = [
 ]
 
 
-@pytest.mark.parametrize("sight", SIGHTS, ids=str)
+@pytest.mark.parametrize("sight", SIGHTS, ids=range(len(SIGHTS)))
 def test_the_joined_pieces_are_the_whole_filtered(sight: Sight) -> None:
     answer = NODES.all(sight)
     shown = orjson.loads(answer.plain())

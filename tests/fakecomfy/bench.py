@@ -34,16 +34,18 @@ def make_routes(core: Core) -> web.RouteTableDef:
 
     @routes.post("/_bench/seed")
     async def seed(request: web.Request) -> web.Response:
-        """{count, owner_prefix}: that many pending items and as many history entries."""
+        """{count, owner_prefix}: that many pending items and as many history entries, or
+        {pending, history, owner_prefix}: so many of each."""
         body = await request.json()
         count, prefix = int(body.get("count", 100)), str(body.get("owner_prefix", "user"))
-        for number in range(count):
-            client_id = f"{prefix}-{number % 10}"
-            core.queue.put(_item(core.number, client_id, number))
+        pending, history = int(body.get("pending", count)), int(body.get("history", count))
+        for number in range(pending):
+            core.queue.put(_item(core.number, f"{prefix}-{number % 10}", number))
             core.number += 1
-            entry = _item(core.number, client_id, number)
+        for number in range(history):
+            entry = _item(core.number, f"{prefix}-{number % 10}", number)
             core.queue.history[entry[1]] = _ended(entry, number)
-        return web.json_response({"pending": count, "history": len(core.queue.history)})
+        return web.json_response({"pending": pending, "history": len(core.queue.history)})
 
     return routes
 
