@@ -1,5 +1,6 @@
 """Whose files are those that no namespace tells of: records, remembered for a few seconds."""
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
@@ -7,12 +8,14 @@ from datetime import timedelta
 from time import monotonic
 from typing import Final
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.dbthread import in_db_thread
 from comfyproxy.files import FileRef
 from comfyproxy.models import FileOwner, FileRecord
+
+logger = logging.getLogger(__name__)
 
 MAX_REMEMBERED: Final = 20_000
 # A file can become another's (a node writes the same name again), also in another process.
@@ -78,9 +81,12 @@ async def add(
 def _add(
     refs: list[FileRef], user_id: int, prompt_id: str | None, taken_over: list[FileRef]
 ) -> None:
-    for start in range(0, len(refs), _CHUNK):
-        with transaction.atomic():
-            _add_chunk(refs[start : start + _CHUNK], user_id, prompt_id, taken_over)
+    try:
+        for start in range(0, len(refs), _CHUNK):
+            with transaction.atomic():
+                _add_chunk(refs[start : start + _CHUNK], user_id, prompt_id, taken_over)
+    except IntegrityError:
+        logger.info("files of %s are nobody's: their user was deleted meanwhile", prompt_id)
 
 
 def _add_chunk(

@@ -86,6 +86,11 @@ class FileRecord(models.Model):
     subfolder = models.CharField(max_length=1100, blank=True)
     filename = models.CharField(max_length=300)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    # Whose it was who was deleted with their files. As long as nobody owns it since, it is
+    # hidden, and deleted where this machine can.
+    former = models.ForeignKey(
+        "FormerNamespace", null=True, on_delete=models.SET_NULL, related_name="files"
+    )
 
     class Meta:
         ordering = ("-created_at",)
