@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.capabilities import DESCRIPTIONS
 from comfyproxy.files import FileRef
+from comfyproxy.relay import CORE_EVENTS
 
 
 class PromptRecord(models.Model):
@@ -194,6 +195,12 @@ class BroadcastEvent(models.Model):
 
     def __str__(self) -> str:
         return self.event_type
+
+    def clean(self) -> None:
+        if self.event_type in CORE_EVENTS:
+            raise ValidationError(
+                {"event_type": "This event is ComfyUI's own. Name one that a custom node sends."}
+            )
 
 
 class RouteRule(models.Model):

@@ -140,6 +140,13 @@ MODELS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], tuple[str, str
         {"capability": "can_upload"},
         ("admin.added", "admin.changed", "admin.deleted"),
     ),
+    "broadcast event": (
+        "comfyproxy.BroadcastEvent",
+        "/admin/comfyproxy/broadcastevent/",
+        {"event_type": "audited.monitor"},
+        {"note": "a monitor"},
+        ("admin.added", "admin.changed", "admin.deleted"),
+    ),
     "role": (
         "accounts.Role",
         "/admin/accounts/role/",
