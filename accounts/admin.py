@@ -21,6 +21,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 
 from accounts import errors, mfa, services
+from accounts.admin_deletion import AsksAboutFiles
 from accounts.admin_links import MakesPasswordLinks
 from accounts.adminbase import ReadOnlyAdmin, TellingAdmin, actor_of
 from accounts.audit import audit
@@ -88,7 +89,7 @@ class ChangeUserForm(forms.ModelForm):
 
 
 @admin.register(User)
-class UserAdmin(MakesPasswordLinks, TellingAdmin):
+class UserAdmin(MakesPasswordLinks, AsksAboutFiles):
     list_display = (
         "username",
         "role",
@@ -102,7 +103,7 @@ class UserAdmin(MakesPasswordLinks, TellingAdmin):
     search_fields = ("username", "email")
     readonly_fields = ("namespace", "shared", "last_login", "date_joined")
     filter_horizontal = ("groups", "user_permissions")
-    actions = ("log_out_everywhere", "reset_second_factor", "unlock")
+    actions = ("delete_selected", "log_out_everywhere", "reset_second_factor", "unlock")
     form = ChangeUserForm
     told_by_service = frozenset({"role", "is_active"})
     adds_by_service = True
@@ -215,21 +216,6 @@ class UserAdmin(MakesPasswordLinks, TellingAdmin):
         services.set_role(obj, wanted_role, actor=actor, ip=ip)
         keep = form.cleaned_data["keep_tokens"]
         services.set_active(obj, wanted_active, actor=actor, ip=ip, keep_tokens=keep)
-
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        # What an account owns goes with it, also what cannot be deleted by itself.
-        shown, counts, denied, protected = super().get_deleted_objects(objs, request)
-        return shown, counts, denied & {self.opts.verbose_name}, protected
-
-    def delete_model(self, request: HttpRequest, obj: User) -> None:
-        services.delete_user(obj, actor=actor_of(request), ip=client_ip(request))
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        for user in queryset:
-            try:
-                self.delete_model(request, user)
-            except errors.GatewayError as error:
-                self.message_user(request, f"{user}: {error.message}", messages.ERROR)
 
     @admin.action(description="Unlock after wrong passwords", permissions=["change"])
     def unlock(self, request: HttpRequest, queryset: QuerySet[User]) -> None:

@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from accounts import addresses, errors, iprules, lockout, tokens
+from accounts import addresses, deletion, errors, iprules, lockout, tokens
 from accounts.audit import audit, differences
 from accounts.authentication import forget_user
 from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
@@ -252,13 +252,24 @@ def void_password_links(user: User, *, made_by: User | None = None) -> None:
 
 
 @transaction.atomic
-def delete_user(user: User, *, actor: User | None, ip: str | None = None) -> None:
-    """Remove an account for good. Never the owner's."""
-    _require_manage(actor, user)
-    if user.is_owner:
+def delete_user(user: User, *, actor: User | None, keep_files: bool, ip: str | None = None) -> None:
+    """Remove an account for good, never the owner's; what becomes of its files and workflows
+    is `accounts.deletion`'s.
+
+    Raises:
+        PermissionDenied; NotFound if somebody else was quicker
+    """
+    # Whoever stores something of theirs now waits, and then finds no user.
+    locked = User.objects.select_for_update().filter(pk=user.pk).first()
+    if locked is None:
+        raise errors.NotFound("There is no such user.")
+    _require_manage(actor, locked)
+    if locked.is_owner:
         raise errors.PermissionDenied("The owner cannot be deleted; transfer the ownership first.")
-    audit("user.deleted", actor=actor, subject=user, ip=ip, role=user.role_id)
-    user.delete()
+    deletion.run_hooks(locked, keep_files=keep_files, actor=actor)
+    files = deletion.KEEP if keep_files else deletion.DELETE
+    audit("user.deleted", actor=actor, subject=locked, ip=ip, role=locked.role_id, files=files)
+    locked.delete()
 
 
 @transaction.atomic

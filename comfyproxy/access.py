@@ -2,8 +2,8 @@
 
 from accounts.errors import NotFound
 from accounts.identity import Identity
-from comfyproxy import filerecords, reconcile, upstream
-from comfyproxy.files import FileRef, namespace_of
+from comfyproxy import filerecords, reconcile, tombstones, upstream
+from comfyproxy.files import FileRef, is_own, namespace_of
 from comfyproxy.prompts.mapping import candidates
 from comfyproxy.sharing import sees_files
 
@@ -16,7 +16,7 @@ async def resolve(ref: FileRef, identity: Identity, *, moves_outputs: bool = Fal
     prompts) an output's too.
 
     Raises:
-        NotFound: also for what is another's
+        NotFound: also for what is another's, and what went with a deleted user
         UpstreamUnreachable, UpstreamTimeout
     """
     recordable = ref.type != "input" and namespace_of(ref.subfolder) is None
@@ -25,9 +25,20 @@ async def resolve(ref: FileRef, identity: Identity, *, moves_outputs: bool = Fal
     chosen = await _by_path(ref, identity, moves_outputs=moves_outputs)
     if recordable and chosen != ref and await _turns_up(ref, identity):
         return ref
-    if chosen is None:
+    if chosen is None or await _went_with_user(chosen, identity):
         raise NotFound
     return chosen
+
+
+async def _went_with_user(ref: FileRef, identity: Identity) -> bool:
+    """Whether it was a deleted user's whose files were to go: nobody sees it, wherever it may
+    still lie. Of the caller's own nothing is asked."""
+    if is_own(ref, identity.namespace):
+        return False
+    namespace = namespace_of(ref.path)
+    if namespace is not None:
+        return await tombstones.covers_namespace(namespace)
+    return ref.type != "input" and await tombstones.covers_file(ref)
 
 
 async def _by_path(ref: FileRef, identity: Identity, *, moves_outputs: bool) -> FileRef | None:

@@ -9,8 +9,9 @@ class ComfyproxyConfig(AppConfig):
 
     def ready(self) -> None:
         # Every line of the table must have its handler: better a failed start than a 500.
-        from comfyproxy import checks, handlers, routerules
+        from comfyproxy import checks, former, handlers, routerules
 
         handlers.resolve_all()
         routerules.connect_signals()
+        former.connect()
         checks.register_all()

@@ -1,5 +1,6 @@
 """Whose files are those that no namespace tells of: records, remembered for a few seconds."""
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
@@ -7,12 +8,14 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.dbthread import in_db_thread
 from comfyproxy.files import FileRef
 from comfyproxy.models import FileOwner, FileRecord
+
+logger = logging.getLogger(__name__)
 
 MAX_REMEMBERED: Final = 20_000
 # So many of a user's own files are listed at most.
@@ -86,9 +89,12 @@ def _add(
     taken_over: list[FileRef],
     moment: datetime,
 ) -> None:
-    for start in range(0, len(refs), _CHUNK):
-        with transaction.atomic():
-            _add_chunk(refs[start : start + _CHUNK], user_id, prompt_id, taken_over, moment)
+    try:
+        for start in range(0, len(refs), _CHUNK):
+            with transaction.atomic():
+                _add_chunk(refs[start : start + _CHUNK], user_id, prompt_id, taken_over, moment)
+    except IntegrityError:
+        logger.info("files of %s are nobody's: their user was deleted meanwhile", prompt_id)
 
 
 def _add_chunk(

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.capabilities import DESCRIPTIONS
 from comfyproxy.files import FileRef
+from comfyproxy.relay import CORE_EVENTS
 
 
 class PromptRecord(models.Model):
@@ -87,6 +88,11 @@ class FileRecord(models.Model):
     subfolder = models.CharField(max_length=1100, blank=True)
     filename = models.CharField(max_length=300)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    # Whose it was who was deleted with their files. As long as nobody owns it since, it is
+    # hidden, and deleted where this machine can.
+    former = models.ForeignKey(
+        "FormerNamespace", null=True, on_delete=models.SET_NULL, related_name="files"
+    )
 
     class Meta:
         ordering = ("-created_at",)
@@ -194,6 +200,12 @@ class BroadcastEvent(models.Model):
 
     def __str__(self) -> str:
         return self.event_type
+
+    def clean(self) -> None:
+        if self.event_type in CORE_EVENTS:
+            raise ValidationError(
+                {"event_type": "This event is ComfyUI's own. Name one that a custom node sends."}
+            )
 
 
 class RouteRule(models.Model):

@@ -1,6 +1,7 @@
 """Whose prompt is it? Written before ComfyUI is asked, remembered in memory afterwards.
 
-An owner never changes, so what was once read stays true; the memory is bounded.
+An owner changes only when a user is deleted, and nobody comes as that user any more: what was
+once read stays true enough. The memory is bounded.
 """
 
 import hashlib
@@ -19,7 +20,8 @@ from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.dbthread import in_db_thread
-from accounts.errors import Conflict
+from accounts.errors import Conflict, TokenRevoked
+from comfyproxy import tombstones
 from comfyproxy.filters.outcome import Outcome
 from comfyproxy.filters.queue import Ownership
 from comfyproxy.models import PromptRecord
@@ -66,14 +68,33 @@ async def record(user_id: int, namespace: str, new: NewPrompt) -> tuple[str, int
 
     Raises:
         Conflict PROMPT_ID_TAKEN: somebody, not necessarily the caller, has used that id
+        TokenRevoked: the user was deleted meanwhile
     """
+    if new.prompt_id is not None and await tombstones.covers_prompt(new.prompt_id):
+        raise _taken()
     identifier = new.prompt_id or str(uuid.uuid4())
     ownership = await in_db_thread(_record, user_id, namespace, identifier, new)
     _remember(identifier, ownership)
     return identifier, ownership.number
 
 
+def _taken() -> Conflict:
+    return Conflict(
+        "This prompt_id was used before. Choose another.",
+        code="PROMPT_ID_TAKEN",
+        field="prompt_id",
+    )
+
+
 def _record(user_id: int, namespace: str, prompt_id: str, new: NewPrompt) -> Ownership:
+    try:
+        return _recorded(user_id, namespace, prompt_id, new)
+    except IntegrityError:
+        # Foreign keys are looked at when the transaction ends.
+        raise TokenRevoked from None
+
+
+def _recorded(user_id: int, namespace: str, prompt_id: str, new: NewPrompt) -> Ownership:
     now = timezone.now()
     with transaction.atomic():
         last = PromptRecord.objects.filter(user_id=user_id).aggregate(last=Max("number"))["last"]
@@ -92,11 +113,7 @@ def _record(user_id: int, namespace: str, prompt_id: str, new: NewPrompt) -> Own
                     created_at=now,
                 )
         except IntegrityError:
-            raise Conflict(
-                "This prompt_id was used before. Choose another.",
-                code="PROMPT_ID_TAKEN",
-                field="prompt_id",
-            ) from None
+            raise _taken() from None
     return Ownership(
         user_id,
         new.client_id,
@@ -113,9 +130,16 @@ def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-async def accepted(prompt_id: str) -> None:
-    """ComfyUI took the prompt."""
-    await in_db_thread(_set_state, [prompt_id], _SUBMITTING, state=PromptRecord.State.ACCEPTED)
+async def accepted(prompt_id: str, user_id: int) -> bool:
+    """ComfyUI took the prompt; False if its user was deleted meanwhile."""
+    return await in_db_thread(_accepted, prompt_id, user_id)
+
+
+def _accepted(prompt_id: str, user_id: int) -> bool:
+    own = PromptRecord.objects.filter(prompt_id=prompt_id, user_id=user_id)
+    changed = own.filter(state__in=_SUBMITTING).update(state=PromptRecord.State.ACCEPTED)
+    # It may have ended already.
+    return changed > 0 or own.exists()
 
 
 async def not_accepted(prompt_id: str) -> None:

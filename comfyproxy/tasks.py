@@ -6,7 +6,7 @@ import logging
 from celery import shared_task
 
 from accounts.errors import GatewayError
-from comfyproxy import filerecords, reconcile, stall, upstream
+from comfyproxy import clearing, filerecords, reconcile, stall, upstream
 from comfyproxy.filters.queue import ids_in
 from comfyproxy.queuewatch import Snapshot
 
@@ -42,3 +42,11 @@ def forget_old_temp_files() -> None:
     forgotten = filerecords.forget_old_temp()
     if forgotten:
         logger.info("forgot %d temp files", forgotten)
+
+
+@shared_task
+def clear_former() -> None:
+    """Clear away what deleted users left and what could not be before."""
+    left = clearing.clear()
+    if left:
+        logger.info("%d deleted users have left something that cannot be cleared away yet", left)

@@ -5,10 +5,12 @@ from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 
 from accounts import mfa
 from accounts.middleware import page_identity
 from accounts.models import User
+from comfyproxy.models import Backend
 
 
 class GatewayAdminSite(AdminSite):
@@ -27,6 +29,13 @@ class GatewayAdminSite(AdminSite):
         identity = page_identity(request)
         proved = identity is not None and identity.second_factor
         return proved or mfa.due(user) is None
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """The list of models, below what is wrong with ComfyUI."""
+        faulty = {"faulty_backends": Backend.objects.exclude(fault="")}
+        return super().index(request, faulty | (extra_context or {}))
 
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -5,3 +5,8 @@ from django.apps import AppConfig
 
 class ProjectConfig(AppConfig):
     name = "mssproject"
+
+    def ready(self) -> None:
+        # Whoever hands over a task (a command, the console) means our broker, not the one that
+        # Celery would look for on this machine.
+        from mssproject import celery  # noqa: F401

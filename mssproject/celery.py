@@ -9,6 +9,7 @@ from celery.signals import setup_logging
 from django.conf import settings
 
 RECONCILE_SECONDS = 15.0
+CLEAR_SECONDS = 600.0
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mssproject.settings")
 
@@ -34,6 +35,11 @@ app.conf.beat_schedule = {
         "schedule": RECONCILE_SECONDS,
         # Runs that could not begin in time are of no use later.
         "options": {"expires": RECONCILE_SECONDS},
+    },
+    "clear-up-behind-deleted-users": {
+        "task": "comfyproxy.tasks.clear_former",
+        "schedule": CLEAR_SECONDS,
+        "options": {"expires": CLEAR_SECONDS},
     },
     "forget-old-temp-files": {
         "task": "comfyproxy.tasks.forget_old_temp_files",

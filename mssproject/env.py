@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
@@ -337,8 +344,16 @@ class Env(BaseSettings):
 
     @field_validator("comfyui_output_dir", "comfyui_input_dir", "comfyui_temp_dir")
     @classmethod
-    def _is_folder(cls, value: Path | None) -> Path | None:
-        if value is not None and not (value.is_absolute() and value.is_dir()):
+    def _is_folder(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None:
+            return None
+        try:
+            # ComfyUI makes its temp folder when it starts and removes it when it ends (main.py).
+            may_come = info.field_name == "comfyui_temp_dir" and not value.exists()
+            found = (value.parent if may_come else value).is_dir()
+        except OSError as error:
+            raise ValueError(f"cannot use {value}: {error}") from None
+        if not (value.is_absolute() and found):
             raise ValueError(f"{value} is not a folder (give its whole path)")
         return value
 

@@ -7,11 +7,12 @@ from collections.abc import Container
 from typing import Any, Final
 
 from django.db import transaction
+from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import addresses, errors, mfa, queries, services
+from accounts import addresses, deletion, errors, mfa, queries, services
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.serializers import StrictBooleanField, StrictCharField, password_field
@@ -109,8 +110,32 @@ class UserView(GatewayView):
 
     def delete(self, request: Request, username: str) -> Response:
         actor, _ = caller(request)
-        services.delete_user(_user(username), actor=actor, ip=client_ip(request))
-        return Response({"message": "The account is deleted."})
+        keep = keeps_files(request)
+        ip = client_ip(request)
+        services.delete_user(_user(username), actor=actor, keep_files=keep, ip=ip)
+        hidden = "" if keep else deletion.hidden_only()
+        return Response({"message": f"The account is deleted. {hidden}".rstrip()})
+
+
+def keeps_files(request: Request) -> bool:
+    """What `files`, in the body or in the address, says; not there: they are kept.
+
+    Raises:
+        BadRequest, field `files`: neither `keep` nor `delete`, or now this and now that
+    """
+    body = request.data
+    if not isinstance(body, dict):
+        raise errors.BadRequest("The body must be a JSON object.")
+    if isinstance(body, QueryDict):
+        given = body.getlist("files")
+    else:
+        given = [body["files"]] if "files" in body else []
+    answers = {
+        deletion.keeps(answer) for answer in (*given, *request.query_params.getlist("files"))
+    }
+    if len(answers) > 1:
+        raise errors.BadRequest("files says both keep and delete.", field="files")
+    return answers != {False}
 
 
 def _user(username: str) -> User:

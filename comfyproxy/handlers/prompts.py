@@ -14,6 +14,7 @@ from accounts.identity import Identity
 from comfyproxy import catalog, ownership, upstream
 from comfyproxy.access import resolve
 from comfyproxy.calls import Call, Reply, json_reply
+from comfyproxy.cancel import cancel
 from comfyproxy.catalog import Catalog
 from comfyproxy.files import FileRef
 from comfyproxy.filters.errors import shown_refusal
@@ -247,7 +248,10 @@ async def _submit(
             # Taken, with an answer that cannot be read (a bare NaN): ours says enough.
             answer = {"node_errors": {}}
         accepted()
-    await ownership.accepted(prompt_id)
+    if not await ownership.accepted(prompt_id, identity.user_id):
+        # Who cleared up behind the deleted user did not find this one.
+        await cancel([prompt_id])
+        raise errors.TokenRevoked
     shown = _shown(answer, known, identity)
     return json_reply({**shown, "prompt_id": prompt_id, "number": number})
 

@@ -127,9 +127,17 @@ def test_no_page_of_any_registered_model_breaks(
     gateway.run(
         """
 from accounts.models import User
-from comfyproxy.models import PromptRecord, RouteRule
+from comfyproxy.files import FileRef
+from comfyproxy.models import (
+    Backend, BroadcastEvent, FileRecord, FormerNamespace, PromptRecord, RouteRule)
 from django.contrib.auth.models import Group
 user = User.objects.get(username=username)
+Backend.objects.get_or_create(name="comfyui")
+BroadcastEvent.objects.get_or_create(event_type="admin.test")
+former, _ = FormerNamespace.objects.get_or_create(
+    namespace="u-admintest0", defaults={"username": "gone", "keep_files": True})
+if not FileRecord.objects.filter(filename="admin-test.png").exists():
+    FileRecord.of(FileRef("temp", "", "admin-test.png")).save()
 PromptRecord.objects.create(user=user, number=1)
 RouteRule.objects.get_or_create(pattern="/admin_test/list", capability="can_run")
 Group.objects.get_or_create(name="admin-test-team")
@@ -144,6 +152,10 @@ Group.objects.get_or_create(name="admin-test-team")
     assert models - {"accessattempt", "accountlink"} == {
         "apitoken",
         "auditentry",
+        "backend",
+        "broadcastevent",
+        "filerecord",
+        "formernamespace",
         "group",
         "promptrecord",
         "role",

@@ -121,7 +121,7 @@ def test_new_accounts_have_the_services_row_alone(
     added = {"username": f"by-{adam.username}", "password": "Another-77-secret", "role": "guest"}
     assert admin.submit("/admin/accounts/user/add/", **added).status_code == 302
     pk = key(gateway, "accounts.User", "username", added["username"])
-    assert admin.submit(f"/admin/accounts/user/{pk}/delete/").status_code == 302
+    assert admin.submit(f"/admin/accounts/user/{pk}/delete/", files="keep").status_code == 302
     assert [row[0] for row in rows(gateway, adam)] == ["user.created", "user.deleted"]
 
 
@@ -138,6 +138,13 @@ MODELS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], tuple[str, str
         "/admin/comfyproxy/routerule/",
         {"pattern": "/audited/list", "capability": "can_run", "methods": "GET"},
         {"capability": "can_upload"},
+        ("admin.added", "admin.changed", "admin.deleted"),
+    ),
+    "broadcast event": (
+        "comfyproxy.BroadcastEvent",
+        "/admin/comfyproxy/broadcastevent/",
+        {"event_type": "audited.monitor"},
+        {"note": "a monitor"},
         ("admin.added", "admin.changed", "admin.deleted"),
     ),
     "role": (

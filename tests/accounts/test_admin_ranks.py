@@ -263,5 +263,5 @@ def test_helpdesk_manages_those_below(
         f"{USERS}{key}/password/", new_password1=NEW_PASSWORD, new_password2=NEW_PASSWORD
     )
     assert done.status_code == 302
-    assert helpdesk.submit(f"{USERS}{key}/delete/").status_code == 302
+    assert helpdesk.submit(f"{USERS}{key}/delete/", files="keep").status_code == 302
     assert gateway.run(COUNT_USERS, username=person.username) == 0

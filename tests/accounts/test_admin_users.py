@@ -176,34 +176,6 @@ def test_admin_logs_people_out_everywhere_but_leaves_their_tokens(
     assert ["sessions.ended", adam.username] in gateway.run(TRAIL, username=people[1].username)
 
 
-@pytest.mark.parametrize("how", ["page", "action"])
-def test_admin_deletes_people_who_have_run_prompts(
-    gateway: Gateway, newcomer: Newcomer, admin: Browser, adam: Person, how: str
-) -> None:
-    person = newcomer()
-    client = Client(gateway.url, mint(gateway, person))
-    assert client.get("/queue").status_code == 200
-    gateway.run(
-        """
-from accounts.models import User
-from comfyproxy.models import PromptRecord
-PromptRecord.objects.create(user=User.objects.get(username=username), number=1)
-""",
-        username=person.username,
-    )
-    if how == "page":
-        answer = admin.submit(page_of(gateway, person, "delete"))
-    else:
-        chosen = {"_selected_action": [user(gateway, person.username)["pk"]]}
-        asked = admin.submit(USERS, action="delete_selected", **chosen)
-        assert "Are you sure" in asked.text
-        answer = admin.submit(USERS, action="delete_selected", post="yes", **chosen)
-    assert answer.status_code == 302
-    assert user(gateway, person.username) == {}
-    assert client.get("/queue").json()["code"] in ("TOKEN_INVALID", "TOKEN_REVOKED")
-    assert ["user.deleted", adam.username] in gateway.run(TRAIL, username=person.username)
-
-
 @pytest.mark.parametrize("model", ["session", "apitoken"])
 def test_admin_ends_a_single_session_or_token(
     gateway: Gateway, newcomer: Newcomer, admin: Browser, model: str

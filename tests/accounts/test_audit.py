@@ -153,10 +153,10 @@ EVENTS: dict[str, tuple[Callable[[User, User], object], str, str, dict[str, Any]
         {"changes": {"sfw_enforced": {"before": None, "after": True}}},
     ),
     "user.deleted": (
-        lambda admin, user: services.delete_user(user, actor=admin, ip=IP),
+        lambda admin, user: services.delete_user(user, actor=admin, keep_files=False, ip=IP),
         "adam",
         "uwe",
-        {"role": "user"},
+        {"role": "user", "files": "delete"},
     ),
     "role.changed": (
         _role,
@@ -291,7 +291,7 @@ def test_rows_outlive_the_accounts_they_name() -> None:
     admin, user = make("adam", "admin"), make("uwe")
     audit("session.ended", actor=admin, subject=user)
     before = AuditEntry.objects.count()
-    services.delete_user(user, actor=admin)
+    services.delete_user(user, actor=admin, keep_files=True)
     User.objects.all().delete()
     row = AuditEntry.objects.get(event="session.ended")
     assert (row.actor, row.subject) == (None, None)

@@ -200,7 +200,7 @@ def test_two_tokens_in_one_header_are_none(
 CHANGES = {
     "disabled": "services.set_active(user, False, actor=None)",
     "disabled, tokens kept": "services.set_active(user, False, actor=None, keep_tokens=True)",
-    "deleted": "services.delete_user(user, actor=None)",
+    "deleted": "services.delete_user(user, actor=None, keep_files=True)",
     "sessions ended": "services.end_sessions(user)",
     "new password": "services.set_password(user, 'Another-77-secret', actor=None)",
     "new password, tokens kept": (

@@ -42,6 +42,10 @@ ADMIN_PAGES = (
     "/admin/accounts/auditentry/",
     "/admin/auth/group/",
     "/admin/auth/group/add/",
+    "/admin/comfyproxy/backend/",
+    "/admin/comfyproxy/broadcastevent/add/",
+    "/admin/comfyproxy/filerecord/",
+    "/admin/comfyproxy/formernamespace/",
     "/admin/comfyproxy/promptrecord/",
     "/admin/comfyproxy/routerule/",
     "/admin/comfyproxy/routerule/add/",
@@ -130,7 +134,7 @@ def test_no_page_holds_what_they_forbid(gateway: Gateway, newcomer: Newcomer) ->
     found["stale form"] = inline(stale.text)
     chosen = {"action": "delete_selected", "_selected_action": [key]}
     asked = page.submit("/admin/accounts/user/", **chosen)
-    assert "Are you sure" in asked.text
+    assert "Delete these users for good?" in asked.text
     found["delete several"] = inline(asked.text)
     assert {name: texts for name, texts in found.items() if texts} == {}
 

@@ -84,7 +84,7 @@ def test_owner_cannot_be_disabled_demoted_or_deleted(owner: User) -> None:
         with pytest.raises(errors.PermissionDenied):
             services.set_role(owner, role("admin"), actor=actor)
         with pytest.raises(errors.PermissionDenied):
-            services.delete_user(owner, actor=actor)
+            services.delete_user(owner, actor=actor, keep_files=True)
     with pytest.raises(IntegrityError), transaction.atomic():
         User.objects.filter(role="owner").update(is_active=False)
     fresh = User.objects.get(pk=owner.pk)
@@ -119,7 +119,7 @@ def test_nobody_manages_a_higher_rank_nor_gives_a_role_above_their_own(owner: Us
         lambda: services.set_role(admin, role("user"), actor=helper),
         lambda: services.set_active(admin, False, actor=helper),
         lambda: services.set_password(admin, "Another-77-secret", actor=helper),
-        lambda: services.delete_user(admin, actor=helper),
+        lambda: services.delete_user(admin, actor=helper, keep_files=True),
         lambda: services.set_password(owner, "Another-77-secret", actor=admin),
         lambda: services.set_role(user, role("admin"), actor=helper),
         lambda: services.set_role(helper, role("admin"), actor=helper),
@@ -308,7 +308,7 @@ def test_every_change_leaves_one_audit_row_that_outlives_the_account() -> None:
     services.set_role(user, role("power"), actor=admin)
     services.set_role(user, role("power"), actor=admin)
     services.set_password(user, "Another-77-secret", actor=admin)
-    services.delete_user(user, actor=admin)
+    services.delete_user(user, actor=admin, keep_files=True)
     rows = AuditEntry.objects.order_by("id").values_list("event", "actor_name", "subject_name")
     assert list(rows)[before:] == [
         ("login", "uwe", "uwe"),

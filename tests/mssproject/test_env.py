@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mssproject.env import ALIASES, SECRETS, EnvError, load
 
+HERE = str(Path(__file__).parent)
 SECRET_VALUE = "hunter2-hunter2-hunter2-hunter2-hunter2"
 
 
@@ -48,6 +49,11 @@ def test_an_empty_value_counts_as_not_set() -> None:
             ],
         ),
         ("MSS_DATA_DIR", [__file__, f"{__file__}/x", "~no_such_user/x", "x" * 5000]),
+        *(
+            (f"COMFYUI_{kind}_DIR", [__file__, f"{__file__}/x", "/no/such/x", ".", "x" * 5000])
+            for kind in ("OUTPUT", "INPUT", "TEMP")
+        ),
+        ("COMFYUI_OUTPUT_DIR", [f"{HERE}/there-later"]),
         ("MSS_HOST", ["http://0.0.0.0", "0.0.0.0:8000", "a b", "[::1]", "::1:x", "-/"]),
         ("MSS_PORT", ["0", "65536", "-1", "eighty", "80.5", "8000;"]),
         ("MSS_WORKERS", ["0", "2", "many"]),
@@ -98,6 +104,9 @@ def test_each_malformed_value_gives_a_sentence_naming_the_variable(
     ("name", "value"),
     [
         ("COMFYUI_URL", "https://comfy.lan:8188/base"),
+        ("COMFYUI_OUTPUT_DIR", HERE),
+        # It is there only as long as ComfyUI runs.
+        ("COMFYUI_TEMP_DIR", f"{HERE}/there-later"),
         ("MSS_HOST", "0.0.0.0"),
         ("MSS_HOST", "::"),
         ("MSS_HOST", "gateway.lan"),

@@ -53,7 +53,7 @@ CASES = [
     Case("logged-out", lambda client: client.post("/logout")),
     Case("token-removed", lambda client: remove_token(client), by_token=True),
     Case("disabled", code=USER + "services.set_active(user, False, actor=None)"),
-    Case("deleted", code=USER + "services.delete_user(user, actor=None)"),
+    Case("deleted", code=USER + "services.delete_user(user, actor=None, keep_files=True)"),
     Case("sessions-ended", code=USER + "services.end_sessions(user)"),
     Case(
         "session-expired",

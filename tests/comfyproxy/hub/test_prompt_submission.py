@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from accounts.errors import UpstreamUnreachable
+from accounts.errors import TokenRevoked, UpstreamUnreachable
 from comfyproxy import catalog, ownership, upstream
 from comfyproxy.calls import Call
 from comfyproxy.catalog import Catalog
@@ -22,6 +22,7 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.record: list[str] = []
+        self.user_is_there = True
         self.asked = asyncio.Event()
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         known = Catalog.read({"N": {}}, KnownModels(), frozenset(), 0.0)
@@ -33,8 +34,13 @@ class World:
             self.record.append("written")
             return MINE, 0
 
-        async def accepted(prompt_id: str) -> None:
-            self.record.append("accepted")
+        async def accepted(prompt_id: str, user_id: int) -> bool:
+            self.record.append("accepted" if self.user_is_there else "gone")
+            return self.user_is_there
+
+        async def cancel(prompt_ids: list[str]) -> set[str]:
+            self.record.append(f"stopped {', '.join(prompt_ids)}")
+            return set(prompt_ids)
 
         async def not_accepted(prompt_id: str) -> None:
             self.record.append("removed")
@@ -49,6 +55,7 @@ class World:
         monkeypatch.setattr(ownership, "accepted", accepted)
         monkeypatch.setattr(ownership, "not_accepted", not_accepted)
         monkeypatch.setattr(upstream, "request_json", request_json)
+        monkeypatch.setattr(prompts, "cancel", cancel)
 
     async def submit(self) -> asyncio.Task[Any]:
         """A prompt about which ComfyUI is being asked."""
@@ -104,3 +111,15 @@ async def test_record_says_what_comfyui_said_even_if_the_client_left(
     assert task.done()
     if not task.cancelled():
         task.exception()
+
+
+async def test_prompt_of_a_user_who_is_deleted_meanwhile_is_stopped_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch)
+    task = await world.submit()
+    world.user_is_there = False
+    world.answer.set_result((200, {"prompt_id": MINE, "number": 3, "node_errors": {}}))
+    with pytest.raises(TokenRevoked):
+        await task
+    assert world.record == ["written", "asked", "gone", f"stopped {MINE}"]
