@@ -72,8 +72,7 @@ async def add(
     now). Those that were `taken_over` are nobody else's from now on."""
     if not refs:
         return
-    moment = made_at or timezone.now()
-    await in_db_thread(_add, list(refs), user_id, prompt_id, list(taken_over), moment)
+    await in_db_thread(_add, list(refs), user_id, prompt_id, list(taken_over), made_at)
     gone = {FileRecord.key_of(ref) for ref in taken_over}
     if gone:
         with _lock:
@@ -87,7 +86,7 @@ def _add(
     user_id: int,
     prompt_id: str | None,
     taken_over: list[FileRef],
-    moment: datetime,
+    moment: datetime | None = None,
 ) -> None:
     try:
         for start in range(0, len(refs), _CHUNK):
@@ -102,7 +101,7 @@ def _add_chunk(
     user_id: int,
     prompt_id: str | None,
     taken_over: list[FileRef],
-    moment: datetime,
+    moment: datetime | None,
 ) -> None:
     # In one order everywhere: two processes may write the same ones.
     rows = sorted((FileRecord.of(ref, moment) for ref in refs), key=lambda row: row.key)

@@ -101,14 +101,14 @@ class FileRecord(models.Model):
         return self.ref.annotated()
 
     @classmethod
-    def of(cls, ref: FileRef, moment: datetime) -> Self:
-        """A record, not saved, of that file."""
+    def of(cls, ref: FileRef, moment: datetime | None = None) -> Self:
+        """A record, not saved, of that file, made at that moment (None: now)."""
         return cls(
             key=cls.key_of(ref),
             type=ref.type,
             subfolder=ref.subfolder,
             filename=ref.filename,
-            created_at=moment,
+            created_at=moment or timezone.now(),
         )
 
     @staticmethod

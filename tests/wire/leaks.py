@@ -224,7 +224,9 @@ def lists_of_input_files_do_not_name_anothers(scene: Scene) -> None:
     _upload(scene, scene.bob, (4, 4, 4), overwrite="true")
     answer = scene.alice.get(f"{scene.api}/object_info").text
     assert "bobs-own-folder" not in answer
-    assert "same.png" not in scene.alice.get(f"{scene.api}/object_info/LoadImage").text
+    info = scene.alice.get(f"{scene.api}/object_info/LoadImage").json()["LoadImage"]
+    names = [name for name in info["input"]["required"]["image"][0] if "same.png" in name]
+    assert [name for name in names if not name.startswith(f"{scene.alice.namespace}/")] == []
 
 
 @check

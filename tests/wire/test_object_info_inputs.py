@@ -110,7 +110,7 @@ def test_name_chosen_from_the_list_loads_and_is_viewed(
         assert client.get("/view", params=query).content == png(color)
     name = shown(alice)[0]
     for client in (bob, charlie):
-        check_refused(client, comfy, load(name), ("1", "image"), ("1", "image"))
+        check_refused(client, comfy, load(name), ("1", "image"))
 
 
 def test_sound_chosen_from_the_list_loads(alice: Client) -> None:
