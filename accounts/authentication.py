@@ -1,7 +1,8 @@
 """From a token to an Identity: verification, the cache before it, its invalidation.
 
 `identify` serves every entry: the gateway's two lanes, the socket, the API views and the
-admin. On a cache miss the database is asked once, by one statement.
+admin. On a cache miss the database is asked once, by one statement, and by another for the
+models of who may not see all.
 """
 
 import json
@@ -26,9 +27,10 @@ from accounts.addresses import Network
 from accounts.capabilities import Capability
 from accounts.credentials import Credential, Place
 from accounts.dbthread import in_db_thread, later
+from accounts.grants import NONE, Grants, shared
 from accounts.identity import Auth, Identity
 from accounts.identity_cache import IdentityCache
-from accounts.models import ApiToken, Role, Session, User
+from accounts.models import ApiToken, ModelGrant, Role, Session, User
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +117,22 @@ SELECT u.id, u.username, u.namespace, u.is_active, r.slug, r.rank,
 """
 
 
+# What somebody was given, by themselves, through their role and through their teams.
+_GRANTS: Final = """
+SELECT g.folder, g.item_name FROM accounts_modelgrant g
+ WHERE (g.user_id = %s OR g.role_id = %s OR g.team_id IN (
+            SELECT m.group_id FROM accounts_user_groups m WHERE m.user_id = %s))
+   AND g.source_backend IN ('', %s)
+"""
+
+
+def _grants(user_id: int, role: str) -> Grants:
+    values: list[int | str] = [user_id, role, user_id, settings.COMFYUI_URL]
+    with connection.cursor() as cursor:
+        cursor.execute(_GRANTS, values)
+        return shared(frozenset(cursor.fetchall()))
+
+
 def _row(table: str, key: str, extra: str, value: Any) -> tuple[Any, ...] | None:
     sql = _SELECT.format(aggregate=_AGGREGATE[connection.vendor], table=table, key=key, extra=extra)
     with connection.cursor() as cursor:
@@ -197,6 +215,7 @@ def _identity(
     held = {_CAPABILITIES[name] for name in (row[11] or "").split(",") if name in _CAPABILITIES}
     if scopes is not None:
         held &= {_CAPABILITIES[name] for name in scopes if name in _CAPABILITIES}
+    sees_all = Capability.VIEW_ALL_COMFYUI_ITEMS in held
     return Identity(
         user_id=row[0],
         username=row[1],
@@ -212,6 +231,7 @@ def _identity(
         blocked_node_classes=frozenset(_loaded(row[8]) or ()),
         max_waiting_prompts=row[12],
         max_prompt_bytes=row[13],
+        grants=NONE if sees_all else _grants(row[0], row[4]),
     )
 
 
@@ -284,10 +304,18 @@ def connect_signals() -> None:
     def role_changed(sender: Any, **kwargs: Any) -> None:
         forget_everyone()
 
+    def grant_changed(sender: Any, instance: ModelGrant, **kwargs: Any) -> None:
+        if instance.user_id is None:
+            forget_everyone()
+        else:
+            forget_user(instance.user_id)
+
     for signal in (post_save, post_delete):
+        signal.connect(grant_changed, sender=ModelGrant, weak=False)
         signal.connect(user_changed, sender=User, weak=False)
         signal.connect(proof_changed, sender=Session, weak=False)
         signal.connect(proof_changed, sender=ApiToken, weak=False)
         signal.connect(role_changed, sender=Role, weak=False)
     m2m_changed.connect(role_changed, sender=Group.permissions.through, weak=False)
     m2m_changed.connect(role_changed, sender=User.user_permissions.through, weak=False)
+    m2m_changed.connect(role_changed, sender=User.groups.through, weak=False)

@@ -7,6 +7,7 @@ from accounts import addresses
 from accounts.addresses import Network
 from accounts.capabilities import Capability
 from accounts.errors import PermissionDenied
+from accounts.grants import NONE, Grants
 
 
 class Auth(StrEnum):
@@ -46,6 +47,8 @@ class Identity:
     second_factor: bool = False
     networks: tuple[Network, ...] | None = None
     in_path: bool = False
+    # Which models they were given; whoever may see all models is given none of them.
+    grants: Grants = NONE
 
     def admits(self, address: str | None) -> bool:
         """Whether the token may be used from there. From what is no address only one that may

@@ -31,6 +31,7 @@ __all__ = [
     "BackupCode",
     "Challenge",
     "IpRule",
+    "ModelGrant",
     "Role",
     "Session",
     "SetupToken",
@@ -179,6 +180,74 @@ class User(AbstractBaseUser, PermissionsMixin):
     @property
     def is_owner(self) -> bool:
         return self.role_id == OWNER_SLUG
+
+
+class ModelGrant(models.Model):
+    """A model, or a pattern of models, that a user, a role or a team was given.
+
+    Who may use what is the union of what they, their role and their teams were given
+    (`accounts.grants`).
+    """
+
+    user = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.CASCADE, related_name="model_grants"
+    )
+    role = models.ForeignKey(
+        Role,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        to_field="slug",
+        related_name="model_grants",
+    )
+    team = models.ForeignKey(
+        Group, null=True, blank=True, on_delete=models.CASCADE, related_name="team_grants"
+    )
+    folder = models.CharField(max_length=100, help_text="Such as checkpoints. * for every folder.")
+    item_name = models.CharField(
+        "model",
+        max_length=500,
+        help_text="As ComfyUI lists it, with its sub folder. * stands for any text: portraits/*",
+    )
+    source_backend = models.CharField(
+        max_length=200, blank=True, help_text="Empty: the ComfyUI that this gateway serves."
+    )
+    granted_by = models.ForeignKey(
+        User, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
+    granted_by_role = models.CharField(max_length=50, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("folder", "item_name")
+        constraints = (
+            models.CheckConstraint(
+                condition=(
+                    Q(user__isnull=False, role__isnull=True, team__isnull=True)
+                    | Q(user__isnull=True, role__isnull=False, team__isnull=True)
+                    | Q(user__isnull=True, role__isnull=True, team__isnull=False)
+                ),
+                name="modelgrant_one_holder",
+            ),
+            *(
+                models.UniqueConstraint(
+                    fields=(holder, "folder", "item_name", "source_backend"),
+                    condition=Q(**{f"{holder}__isnull": False}),
+                    name=f"modelgrant_once_for_{holder}",
+                )
+                for holder in ("user", "role", "team")
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.item_name} for {self.holder}"
+
+    @property
+    def holder(self) -> User | Role | Group:
+        """Who was given it."""
+        found = self.user or self.role or self.team
+        assert found is not None, "the database holds one of them to be there"
+        return found
 
 
 class Session(models.Model):

@@ -15,7 +15,7 @@ from accounts.capabilities import Capability
 from accounts.errors import UpstreamUnreachable
 from accounts.identity import Identity
 from comfyproxy import filerecords, upstream
-from comfyproxy.filters.models import Allowed, KnownModels, everything, nothing
+from comfyproxy.filters.models import Allowed, KnownModels, everything
 from comfyproxy.nodeinfo import Encoded, NodeInfo, Sight
 from comfyproxy.prompts.specs import NodeSpec, node_spec
 
@@ -69,7 +69,7 @@ class Catalog:
 
 def allowed_models(identity: Identity) -> Allowed:
     """Which models this caller may know of and use."""
-    return everything if identity.can(Capability.VIEW_ALL_COMFYUI_ITEMS) else nothing
+    return everything if identity.can(Capability.VIEW_ALL_COMFYUI_ITEMS) else identity.grants
 
 
 def sight_of(identity: Identity) -> Sight:
