@@ -146,7 +146,7 @@ def test_file_of_a_prompt_whose_end_was_missed_is_looked_for_once(
     missing = {"filename": "ComfyUI_temp_nosuch_00001_.png", "type": "temp"}
     forwarded.pause()
     submit(alice, preview())
-    for client, most in ((bob, 0), (alice, 3)):
+    for client, most in ((bob, 1), (alice, 3)):
         forwarded.clear_requests()
         for _ in range(3):
             check_unseen_simple(client, missing)
