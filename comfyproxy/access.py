@@ -5,7 +5,7 @@ from accounts.identity import Identity
 from comfyproxy import filerecords, reconcile, tombstones, upstream
 from comfyproxy.files import FileRef, is_own, namespace_of
 from comfyproxy.prompts.mapping import candidates
-from comfyproxy.sharing import sees_files
+from comfyproxy.sharing import sees_files, shares
 
 
 async def resolve(ref: FileRef, identity: Identity, *, moves_outputs: bool = False) -> FileRef:
@@ -20,7 +20,7 @@ async def resolve(ref: FileRef, identity: Identity, *, moves_outputs: bool = Fal
         UpstreamUnreachable, UpstreamTimeout
     """
     recordable = ref.type != "input" and namespace_of(ref.subfolder) is None
-    if recordable and await filerecords.is_owner(ref, identity.user_id):
+    if recordable and await _is_recorded(ref, identity):
         return ref
     chosen = await _by_path(ref, identity, moves_outputs=moves_outputs)
     if recordable and chosen != ref and await _turns_up(ref, identity):
@@ -28,6 +28,17 @@ async def resolve(ref: FileRef, identity: Identity, *, moves_outputs: bool = Fal
     if chosen is None or await _went_with_user(chosen, identity):
         raise NotFound
     return chosen
+
+
+async def _is_recorded(ref: FileRef, identity: Identity) -> bool:
+    """Whether the file, as it is now, is the caller's; or, where outputs are shared, was made
+    by anybody's prompt."""
+    whose = None if shares(identity) else identity.user_id
+    known = await filerecords.versions_of(ref, whose)
+    if not known:
+        return False
+    present = await upstream.version_of(ref.filename, ref.subfolder, ref.type)
+    return present is not None and present.tag in known
 
 
 async def _went_with_user(ref: FileRef, identity: Identity) -> bool:
@@ -57,5 +68,5 @@ async def _by_path(ref: FileRef, identity: Identity, *, moves_outputs: bool) -> 
 async def _turns_up(ref: FileRef, identity: Identity) -> bool:
     """Whether the file comes from a prompt of the caller's whose end was missed: for one that
     nobody knows, ComfyUI's history is asked once."""
-    looked = await reconcile.settle_soon(identity.user_id)
-    return looked and await filerecords.is_owner(ref, identity.user_id)
+    await reconcile.settle_soon(identity.user_id)
+    return await _is_recorded(ref, identity)

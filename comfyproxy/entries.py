@@ -3,10 +3,14 @@
 import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from comfyproxy import upstream
 
-_PARALLEL: Final = 16
+# At a time, for all callers together: each may be megabytes, and ComfyUI has one loop.
+_PARALLEL: Final = 32
+
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 async def history_entries(ids: Iterable[str]) -> dict[str, Any]:
@@ -16,7 +20,8 @@ async def history_entries(ids: Iterable[str]) -> dict[str, Any]:
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
-    slots = asyncio.Semaphore(_PARALLEL)
+    loop = asyncio.get_running_loop()
+    slots = _slots.setdefault(loop, asyncio.Semaphore(_PARALLEL))
 
     async def one(pid: str) -> tuple[str, Any]:
         async with slots:

@@ -1,12 +1,15 @@
-"""Whose files are those that no namespace tells of: records, remembered for a few seconds."""
+"""Whose files are those that no namespace tells of: records of who made them, and which version.
+
+A file outside the namespaces is somebody's as long as it is the version that their prompt
+wrote. A node may write the same name again for somebody else, or report a name that it was
+merely told; neither makes the file theirs.
+"""
 
 import logging
-import threading
-from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from time import monotonic
 from typing import Final
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -17,114 +20,78 @@ from comfyproxy.models import FileOwner, FileRecord
 
 logger = logging.getLogger(__name__)
 
-MAX_REMEMBERED: Final = 20_000
 # So many of a user's own files are listed at most.
 MAX_LISTED: Final = 1000
-# A file can become another's (a node writes the same name again), also in another process.
-REMEMBERED_SECONDS: Final = 5.0
 # ComfyUI empties its temp folder whenever it starts.
 TEMP_KEPT_FOR: Final = timedelta(days=30)
 # SQLite bounds the parameters of one statement.
 _CHUNK: Final = 500
 
-_memory: OrderedDict[tuple[str, int], float] = OrderedDict()
-_lock = threading.Lock()
 
-
-async def is_owner(ref: FileRef, user_id: int) -> bool:
-    """Whether this file is recorded as that user's."""
-    place = (FileRecord.key_of(ref), user_id)
-    if _memory.get(place, 0.0) > monotonic():
-        return True
-    owners = FileOwner.objects.filter(file__key=place[0], user_id=user_id)
-    if not await in_db_thread(owners.exists):
-        return False
-    _remember([place])
-    return True
-
-
-async def with_other_owners(refs: Iterable[FileRef], user_id: int) -> set[FileRef]:
-    """Those of the files that are recorded as somebody else's (too)."""
-    by_key = {FileRecord.key_of(ref): ref for ref in refs}
-    found = await in_db_thread(_with_other_owners, list(by_key), user_id)
-    return {by_key[key] for key in found}
-
-
-def _with_other_owners(keys: list[str], user_id: int) -> set[str]:
-    return {
-        key
-        for start in range(0, len(keys), _CHUNK)
-        for key in FileOwner.objects.filter(file__key__in=keys[start : start + _CHUNK])
-        .exclude(user_id=user_id)
-        .values_list("file__key", flat=True)
-    }
+async def versions_of(ref: FileRef, user_id: int | None) -> set[str]:
+    """The versions of this file that are that user's (None: anybody's); empty: none."""
+    rows = FileOwner.objects.filter(file__key=FileRecord.key_of(ref))
+    if user_id is not None:
+        rows = rows.filter(user_id=user_id)
+    return set(await in_db_thread(list, rows.values_list("version", flat=True)))
 
 
 async def add(
-    refs: Collection[FileRef],
+    files: Mapping[FileRef, str],
     user_id: int,
     prompt_id: str | None,
     *,
-    taken_over: Collection[FileRef] = (),
     made_at: datetime | None = None,
 ) -> None:
-    """Record files as that user's, made by that prompt (None: uploaded) at that moment (None:
-    now). Those that were `taken_over` are nobody else's from now on."""
-    if not refs:
-        return
-    await in_db_thread(_add, list(refs), user_id, prompt_id, list(taken_over), made_at)
-    gone = {FileRecord.key_of(ref) for ref in taken_over}
-    if gone:
-        with _lock:
-            for place in [place for place in _memory if place[0] in gone]:
-                del _memory[place]
-    _remember((FileRecord.key_of(ref), user_id) for ref in refs)
+    """Record files, each with its version, as that user's, made by that prompt (None:
+    uploaded) at that moment (None: now)."""
+    if files:
+        await in_db_thread(_add, files, user_id, prompt_id, made_at)
 
 
 def _add(
-    refs: list[FileRef],
+    files: Mapping[FileRef, str],
     user_id: int,
     prompt_id: str | None,
-    taken_over: list[FileRef],
-    moment: datetime | None = None,
+    made_at: datetime | None = None,
 ) -> None:
+    moment = made_at or timezone.now()
+    refs = list(files)
     try:
         for start in range(0, len(refs), _CHUNK):
+            part = {ref: files[ref] for ref in refs[start : start + _CHUNK]}
             with transaction.atomic():
-                _add_chunk(refs[start : start + _CHUNK], user_id, prompt_id, taken_over, moment)
+                _add_chunk(part, user_id, prompt_id, moment)
     except IntegrityError:
         logger.info("files of %s are nobody's: their user was deleted meanwhile", prompt_id)
 
 
 def _add_chunk(
-    refs: list[FileRef],
-    user_id: int,
-    prompt_id: str | None,
-    taken_over: list[FileRef],
-    moment: datetime | None,
+    files: Mapping[FileRef, str], user_id: int, prompt_id: str | None, moment: datetime
 ) -> None:
     # In one order everywhere: two processes may write the same ones.
-    rows = sorted((FileRecord.of(ref, moment) for ref in refs), key=lambda row: row.key)
+    rows = sorted((FileRecord.of(ref, moment) for ref in files), key=lambda row: row.key)
     FileRecord.objects.bulk_create(rows, ignore_conflicts=True)
-    keys = [row.key for row in rows]
-    found = FileRecord.objects.filter(key__in=keys).values_list("pk", flat=True)
-    former = [FileRecord.key_of(ref) for ref in taken_over if ref in refs]
-    if former:
-        FileOwner.objects.filter(file__key__in=former).exclude(user_id=user_id).delete()
-    FileOwner.objects.bulk_create(
-        [FileOwner(file_id=pk, user_id=user_id, prompt_id=prompt_id) for pk in found],
-        ignore_conflicts=True,
-    )
-
-
-def _remember(places: Iterable[tuple[str, int]]) -> None:
-    deadline = monotonic() + REMEMBERED_SECONDS
-    with _lock:
-        for place in places:
-            _memory[place] = deadline
-            _memory.move_to_end(place)
-        while len(_memory) > MAX_REMEMBERED:
-            _memory.popitem(last=False)
+    by_key = {FileRecord.key_of(ref): (ref.type, version) for ref, version in files.items()}
+    found = dict(FileRecord.objects.filter(key__in=by_key).values_list("pk", "key"))
+    prompt = None if prompt_id is None else UUID(prompt_id)
+    owners = [
+        FileOwner(
+            file_id=pk,
+            user_id=user_id,
+            prompt_id=prompt,
+            type=by_key[key][0],
+            version=by_key[key][1],
+            made_at=moment,
+        )
+        for pk, key in found.items()
+    ]
+    FileOwner.objects.bulk_create(owners, ignore_conflicts=True)
+    for row in owners:
+        if row.version:
+            # Written once more by the same prompt.
+            same = FileOwner.objects.filter(file_id=row.file_id, user_id=user_id)
+            same.filter(prompt_id=prompt).exclude(version=row.version).update(version=row.version)
 
 
 async def of_user(
@@ -132,13 +99,16 @@ async def of_user(
 ) -> list[str]:
     """The user's own files in that folder of ComfyUI's, as a path below it, newest first;
     those that lie directly in the sub folder `except_in` are left out."""
-    files = FileRecord.objects.filter(type=kind, owners__user_id=user_id)
+    return await in_db_thread(_of_user, user_id, kind, limit, except_in)
+
+
+def _of_user(user_id: int, kind: str, limit: int, except_in: str | None) -> list[str]:
+    rows = FileOwner.objects.filter(user_id=user_id, type=kind).order_by("-made_at", "-pk")
     if except_in is not None:
-        files = files.exclude(subfolder=except_in)
-    rows = (
-        files.order_by("-created_at", "-pk").values_list("subfolder", "filename").distinct()[:limit]
-    )
-    return [FileRef(kind, *row).path for row in await in_db_thread(list, rows)]
+        rows = rows.exclude(file__subfolder=except_in)
+    # A file of several prompts is there several times.
+    found = rows.values_list("file__subfolder", "file__filename")[: 2 * limit]
+    return list(dict.fromkeys(FileRef(kind, *row).path for row in found))[:limit]
 
 
 def forget_old_temp() -> int:

@@ -6,7 +6,6 @@ ComfyUI 0.3.64, `GET /view` in server.py and `annotated_filepath` in folder_path
 """
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -146,30 +145,21 @@ def may_see(ref: FileRef, *, namespace: str, sees_all: bool) -> bool:
     return sees_all
 
 
-def is_attributable(ref: FileRef, namespace: str, named: Collection[str]) -> bool:
-    """Whether a file that a prompt of this namespace's user reports as its result counts as
-    theirs.
-
-    A node may report any name, also one that the prompt gave it: so nothing in another's
-    folder, nothing in the input folder outside the own, and outside the own namespace
-    nothing that the prompt's texts named (`named`: base names in lower case; `*` in it: too
-    many to tell).
-    """
+def is_attributable(ref: FileRef, namespace: str) -> bool:
+    """Whether a file that a prompt of this namespace's user reports can be its result: spelt as
+    it would be stored, in the own folder or, but for the input folder, in nobody's."""
     if ref.type not in TYPES or "\0" in ref.path or is_content_hash(ref.filename):
         return False
     try:
+        ref.path.encode()
         exact = normal_path(ref.path) == ref.path
-    except OutsideError:
+    except (OutsideError, UnicodeEncodeError):
         return False
     if not exact or not ref.filename or "/" in ref.filename:
         return False
     if len(ref.subfolder) > MAX_SUBFOLDER_CHARS or len(ref.filename) > MAX_FILENAME_CHARS:
         return False
-    if is_own(ref, namespace):
-        return True
-    if ref.type == "input" or namespace_of(ref.subfolder) is not None:
-        return False
-    return not ({ref.filename.casefold(), "*"} & set(named))
+    return is_own(ref, namespace) or (ref.type != "input" and namespace_of(ref.subfolder) is None)
 
 
 # A namespace is part of a path if a slash stands on either side, or if it is the whole text.

@@ -24,6 +24,7 @@ from comfyproxy.files import is_own
 from comfyproxy.filters.features import shown_features
 from comfyproxy.filters.outcome import Outcome
 from comfyproxy.filters.outputs import output_files
+from comfyproxy.filters.queue import Ownership
 from comfyproxy.outbox import EVENT_LIMIT_BYTES, Frame, Outbox
 from comfyproxy.queuewatch import watch
 from comfyproxy.relay import (
@@ -47,8 +48,13 @@ MAX_SESSIONS_PER_USER: Final = 100
 # A duplicated tab has its original's id; so many of them are no tabs.
 MAX_SOCKETS_PER_SESSION: Final = 20
 MAX_FOREIGN: Final = 1000
-# How long the relay of a user's events waits for one of them to be written down.
-NOTE_SECONDS: Final = 2.0
+# How long the relay of a user's events waits until the files that one of them reports are
+# written down, and all of a run together; meanwhile ComfyUI's socket is not read. The first so
+# many files of an event are noted then, the others at the end of the run.
+NOTE_SECONDS: Final = 0.5
+RUN_NOTE_SECONDS: Final = 1.0
+EVENT_NOTE_FILES: Final = 16
+END_NOTE_SECONDS: Final = 30.0
 # How often one handshake is tried anew because its session ended at that very moment.
 MAX_ATTACHES: Final = 5
 OWN_FLAGS: Final = flags_event({"supports_preview_metadata": True})
@@ -98,14 +104,16 @@ class ClientSocket:
 _noting: set[asyncio.Task[None]] = set()
 
 
-async def _within_bounds(noting: Coroutine[Any, Any, None]) -> None:
+async def _within_bounds(noting: Coroutine[Any, Any, None], seconds: float) -> None:
     """Do this, but let no slow or failing database or ComfyUI hold up the relay: what is not
     noted now is found later (`reconcile.settle`)."""
     try:
-        async with asyncio.timeout(NOTE_SECONDS):
+        async with asyncio.timeout(seconds):
             await noting
-    except (TimeoutError, DatabaseError, GatewayError) as error:
-        logger.warning("an event was not noted: %s", error or "it took too long")
+    except TimeoutError:
+        logger.info("an event was not noted in time; it is noted later")
+    except (DatabaseError, GatewayError) as error:
+        logger.warning("an event was not noted: %s", error)
 
 
 class _AskDatabaseError(Exception):
@@ -132,8 +140,11 @@ class UpstreamSession:
         self._missed: deque[Verdict] = deque()
         self._missed_bytes = 0
         self._state = RunState()
+        self._note_seconds = RUN_NOTE_SECONDS
         self._flags: Any = None
         self._foreign: dict[str, None] = {}
+        # What the database has just said, also of what is not to be remembered yet.
+        self._told: dict[str, Ownership] = {}
         self._ws: aiohttp.ClientWebSocketResponse | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._last_status = 0.0
@@ -250,7 +261,9 @@ class UpstreamSession:
                 self._foreign[unknown.prompt_id] = None
                 if len(self._foreign) > MAX_FOREIGN:
                     self._foreign.pop(next(iter(self._foreign)))
+            self._told = found
             verdict = judge(frame)
+            self._told = {}
         if verdict.prompt_id is not None:
             await self._learn(verdict, verdict.prompt_id)
         if verdict.sort is not Sort.CUSTOM or verdict.kind in await broadcasts.current():
@@ -261,7 +274,9 @@ class UpstreamSession:
         as soon as the client knows of a preview, it asks for it."""
         stall.progress()
         owner = ownership.remembered(prompt_id)
-        if verdict.kind == "executed" and owner is not None:
+        if verdict.kind == "execution_start":
+            self._note_seconds = RUN_NOTE_SECONDS
+        elif verdict.kind == "executed" and owner is not None and self._note_seconds > 0:
             refs = [
                 ref
                 for ref in output_files(verdict.data.get("output"))
@@ -269,15 +284,21 @@ class UpstreamSession:
             ]
             run = Outcome("", self._state.started_ms if self._state.running == prompt_id else None)
             if refs:
-                await _within_bounds(reconcile.attribute(prompt_id, owner, refs, run))
+                started = monotonic()
+                noting = reconcile.attribute(
+                    prompt_id, owner, refs, run, outside_only=EVENT_NOTE_FILES
+                )
+                await _within_bounds(noting, min(NOTE_SECONDS, self._note_seconds))
+                self._note_seconds -= monotonic() - started
         elif verdict.kind == "executing" and verdict.data.get("node") is None:
             # The reliable end: ComfyUI's history has the entry by now.
-            task = asyncio.ensure_future(_within_bounds(reconcile.ended(prompt_id)))
+            noting = reconcile.ended(prompt_id)
+            task = asyncio.ensure_future(_within_bounds(noting, END_NOTE_SECONDS))
             _noting.add(task)
             task.add_done_callback(_noting.discard)
 
     def _is_own(self, prompt_id: str) -> bool:
-        owner = ownership.remembered(prompt_id)
+        owner = ownership.remembered(prompt_id) or self._told.get(prompt_id)
         if owner is not None:
             return owner.user_id == self.user_id
         if prompt_id in self._foreign:

@@ -42,8 +42,6 @@ class PromptRecord(models.Model):
     client_id = models.CharField(max_length=256, null=True)  # noqa: DJ001 - absent is not empty
     number = models.PositiveIntegerField(help_text="The user's own counter.")
     result_nodes = models.JSONField(default=list)
-    # Names that its texts hold: a node may report such a file without having made it.
-    named_files = models.JSONField(default=list)
     workflow_id = models.CharField(max_length=100, blank=True)
     size_bytes = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=12, choices=State, default=State.SUBMITTING)
@@ -121,8 +119,11 @@ class FileRecord(models.Model):
 
 
 class FileOwner(models.Model):
-    """Whose a recorded file is, and which prompt made it (none: an upload). A cached file may
-    be several users'."""
+    """Whose a recorded file is, and which prompt made it (none: an upload).
+
+    Outside the namespaces it is theirs only as long as it is the `version` that their prompt
+    wrote: the next prompt that writes the same name makes it another's.
+    """
 
     file = models.ForeignKey(FileRecord, on_delete=models.CASCADE, related_name="owners")
     user = models.ForeignKey(
@@ -131,6 +132,11 @@ class FileOwner(models.Model):
     prompt = models.ForeignKey(
         PromptRecord, null=True, on_delete=models.CASCADE, related_name="files"
     )
+    # As the record's, once more for the index.
+    type = models.CharField(max_length=6)
+    made_at = models.DateTimeField(default=timezone.now)
+    # ComfyUI's ETag of it; empty for what lies in the user's own folder.
+    version = models.CharField(max_length=100, blank=True)
 
     class Meta:
         constraints: ClassVar = [
@@ -141,6 +147,7 @@ class FileOwner(models.Model):
                 name="fileowner_upload_once",
             ),
         ]
+        indexes: ClassVar = [models.Index(fields=("user", "type", "-made_at"), name="file_by_user")]
 
     def __str__(self) -> str:
         return f"{self.file_id} of {self.user_id}"

@@ -58,7 +58,6 @@ class NewPrompt:
     prompt_id: str | None
     client_id: str | None
     result_nodes: frozenset[str] = frozenset()
-    named_files: frozenset[str] = frozenset()
     workflow_id: str = ""
     size_bytes: int = 0
 
@@ -107,7 +106,6 @@ def _recorded(user_id: int, namespace: str, prompt_id: str, new: NewPrompt) -> O
                     client_id=new.client_id,
                     number=number,
                     result_nodes=sorted(new.result_nodes),
-                    named_files=sorted(new.named_files),
                     workflow_id=new.workflow_id,
                     size_bytes=new.size_bytes,
                     created_at=now,
@@ -120,7 +118,6 @@ def _recorded(user_id: int, namespace: str, prompt_id: str, new: NewPrompt) -> O
         number,
         new.result_nodes,
         namespace,
-        new.named_files,
         _ms(now),
         new.size_bytes,
     )
@@ -209,14 +206,16 @@ async def owners(prompt_ids: Iterable[str]) -> dict[str, Ownership]:
     known = {pid: owner for pid in wanted if (owner := _memory.get(pid)) is not None}
     missing = [pid for pid in wanted if pid not in known and _is_uuid(pid)]
     if missing:
-        found = await in_db_thread(_read, missing)
-        for pid, owner in found.items():
-            _remember(pid, owner)
+        found, settled = await in_db_thread(_read, missing)
+        for pid in settled:
+            _remember(pid, found[pid])
         known |= found
     return known
 
 
-def _read(prompt_ids: list[str]) -> dict[str, Ownership]:
+def _read(prompt_ids: list[str]) -> tuple[dict[str, Ownership], list[str]]:
+    """Owners, and of which prompts they are sure to stay: the record of one that ComfyUI has
+    not taken yet may go, and its id become another's."""
     fields = (
         "prompt_id",
         "user_id",
@@ -224,19 +223,21 @@ def _read(prompt_ids: list[str]) -> dict[str, Ownership]:
         "number",
         "result_nodes",
         "user__namespace",
-        "named_files",
         "created_at",
         "size_bytes",
+        "state",
     )
-    return {
-        str(pid): Ownership(
-            user, client, number, frozenset(nodes), namespace, frozenset(named), _ms(created), size
-        )
-        for chunk in _chunks(prompt_ids)
-        for pid, user, client, number, nodes, namespace, named, created, size in (
-            PromptRecord.objects.filter(prompt_id__in=chunk).values_list(*fields)
-        )
-    }
+    found: dict[str, Ownership] = {}
+    settled: list[str] = []
+    for chunk in _chunks(prompt_ids):
+        rows = PromptRecord.objects.filter(prompt_id__in=chunk).values_list(*fields)
+        for pid, user, client, number, nodes, namespace, created, size, state in rows:
+            found[str(pid)] = Ownership(
+                user, client, number, frozenset(nodes), namespace, _ms(created), size
+            )
+            if state != PromptRecord.State.SUBMITTING:
+                settled.append(str(pid))
+    return found, settled
 
 
 def _chunks(prompt_ids: list[str]) -> Iterator[list[str]]:
@@ -270,13 +271,15 @@ def _unfinished(user_id: int | None, limit: int) -> dict[str, bool]:
     }
 
 
-async def ended(user_id: int, *, before: str | None = None, limit: int) -> list[str]:
+async def ended(
+    user_id: int, *, before: str | None = None, limit: int, max_bytes: int | None = None
+) -> list[str]:
     """The user's prompts that ComfyUI's history may hold, newest first; `before`: those
-    behind this one in that order."""
-    return await in_db_thread(_ended, user_id, before, limit)
+    behind this one in that order; `max_bytes`: no more than are so large together, but one."""
+    return await in_db_thread(_ended, user_id, before, limit, max_bytes)
 
 
-def _ended(user_id: int, before: str | None, limit: int) -> list[str]:
+def _ended(user_id: int, before: str | None, limit: int, max_bytes: int | None) -> list[str]:
     rows = PromptRecord.objects.filter(user_id=user_id, listed=True).exclude(
         state__in=PromptRecord.UNFINISHED
     )
@@ -288,7 +291,15 @@ def _ended(user_id: int, before: str | None, limit: int) -> list[str]:
             return []
         behind = Q(created_at__lt=moment) | Q(created_at=moment, prompt_id__lt=before)
         rows = rows.filter(behind)
-    return [str(pid) for pid in rows.values_list("prompt_id", flat=True)[:limit]]
+    found: list[str] = []
+    left = max_bytes
+    for pid, size in rows.values_list("prompt_id", "size_bytes")[:limit]:
+        if left is not None:
+            if found and size > left:
+                break
+            left -= size
+        found.append(str(pid))
+    return found
 
 
 async def ended_part(

@@ -12,6 +12,9 @@ from time import monotonic
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from django.db import Error as DatabaseError
+
+from accounts.errors import GatewayError
 from comfyproxy import filerecords, ownership, upstream
 from comfyproxy.entries import history_entries
 from comfyproxy.files import FileRef, is_attributable, is_own
@@ -26,13 +29,19 @@ logger = logging.getLogger(__name__)
 _PAGE: Final = 64
 # Between two looks for a file that nobody knows, for each user.
 SPACING_SECONDS: Final = 1.0
-# File times are rounded up to whole seconds (aiohttp); what was written this long after a
-# prompt's end is not its.
+# What was written this long after a prompt's end is not its.
 _SLACK_SECONDS: Final = 2.0
+# A file system's clock is a few milliseconds behind (a tick of the kernel's).
+_CLOCK_SECONDS: Final = 0.01
+# Of one prompt. Of a file outside the namespaces ComfyUI is asked whether the run wrote it.
+MAX_OWN_FILES: Final = 1000
+MAX_OUTSIDE_FILES: Final = 200
+_PARALLEL: Final = 8
 
 # Prompts whose end this process wrote down: an entry does not change any more.
 MAX_NOTED: Final = 50_000
 _noted: dict[str, None] = {}
+_noting: "dict[str, asyncio.Task[None]]" = {}
 
 # A lock lives as long as somebody holds it or waits for it.
 _turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -72,79 +81,101 @@ async def ended(prompt_id: str) -> None:
 
 
 async def note_entries(entries: dict[str, Any]) -> None:
-    """Write down what history entries (id → entry or None) tell: ends, times, files."""
-    told = {
-        pid: entry
-        for pid, entry in entries.items()
-        if isinstance(entry, dict) and pid not in _noted
+    """Write down what history entries (id → entry or None) tell: ends, times, files. Of those
+    who come with the same prompt at the same time one does it."""
+    told = {pid: entry for pid, entry in entries.items() if isinstance(entry, dict)}
+    owners = await ownership.owners(pid for pid in told if pid not in _noted)
+    tasks = {
+        pid: _noting.get(pid) or _begin(pid, owner, told[pid]) for pid, owner in owners.items()
     }
-    if not told:
-        return
-    owners = await ownership.owners(told)
-    outcomes = {pid: outcome_of(entry) for pid, entry in told.items() if pid in owners}
+    if tasks:
+        # One who leaves must not end the work of the others.
+        await asyncio.shield(asyncio.gather(*tasks.values()))
+
+
+def _begin(prompt_id: str, owner: Ownership, entry: Any) -> "asyncio.Task[None]":
+    task = _noting[prompt_id] = asyncio.ensure_future(_note(prompt_id, owner, entry))
+    task.add_done_callback(lambda _: _noting.pop(prompt_id, None))
+    return task
+
+
+async def _note(prompt_id: str, owner: Ownership, entry: Any) -> None:
+    outcome = outcome_of(entry)
     # Files first: once a prompt counts as finished, nobody looks at it again.
-    for pid, outcome in outcomes.items():
-        refs = output_files(told[pid].get("outputs"))
-        await attribute(pid, owners[pid], refs, outcome)
-    await ownership.finished(outcomes)
-    for pid in outcomes:
-        _noted[pid] = None
+    try:
+        await attribute(prompt_id, owner, output_files(entry.get("outputs")), outcome)
+    except (GatewayError, DatabaseError):
+        raise
+    except Exception:
+        # Whatever a node reports: one odd entry must not keep all others from being noted.
+        logger.exception("the files of prompt %s could not be noted", prompt_id)
+    await ownership.finished({prompt_id: outcome})
+    _noted[prompt_id] = None
     while len(_noted) > MAX_NOTED:
         _noted.pop(next(iter(_noted)), None)
 
 
 async def attribute(
-    prompt_id: str, owner: Ownership, refs: Iterable[FileRef], outcome: Outcome
+    prompt_id: str,
+    owner: Ownership,
+    refs: Iterable[FileRef],
+    outcome: Outcome,
+    *,
+    outside_only: int | None = None,
 ) -> None:
-    """Record the files that a prompt reported as its owner's.
+    """Record the files that a prompt reported as its owner's: those in their own folder, and
+    those in nobody's that its run wrote. A node may report any name, and ComfyUI's cache a
+    file of an earlier run; what the run did not write is its owner's only if it was before.
 
-    ComfyUI's cache may report a file to several users' prompts; then it is theirs together.
-    A name that was written anew belongs to whose prompt wrote it.
+    `outside_only`: only so many, and none of the own folder.
     """
-    found = [
-        ref
-        for ref in dict.fromkeys(refs)
-        if is_attributable(ref, owner.namespace, owner.named_files)
-    ]
+    found = [ref for ref in dict.fromkeys(refs) if is_attributable(ref, owner.namespace)]
+    own = [ref for ref in found if is_own(ref, owner.namespace)]
     outside = [ref for ref in found if not is_own(ref, owner.namespace)]
-    contested = await filerecords.with_other_owners(outside, owner.user_id) if outside else ()
-    verdicts = {ref: await _written(ref, outcome) for ref in contested}
-    await filerecords.add(
-        [ref for ref in found if verdicts.get(ref) is not None or ref not in verdicts],
-        owner.user_id,
-        prompt_id,
-        taken_over=[ref for ref, is_new in verdicts.items() if is_new],
-        made_at=outcome.finished_at,
-    )
+    files = {} if outside_only is not None else dict.fromkeys(own[:MAX_OWN_FILES], "")
+    slots = asyncio.Semaphore(_PARALLEL)
+
+    async def version(ref: FileRef) -> tuple[FileRef, str | None]:
+        async with slots:
+            return ref, await _own_version(ref, owner.user_id, outcome)
+
+    looked = outside[: MAX_OUTSIDE_FILES if outside_only is None else outside_only]
+    for ref, tag in await asyncio.gather(*map(version, looked)):
+        if tag is not None:
+            files[ref] = tag
+    await filerecords.add(files, owner.user_id, prompt_id, made_at=outcome.finished_at)
 
 
-async def _written(ref: FileRef, outcome: Outcome) -> bool | None:
-    """Whether the run wrote the file (True) or found it in the cache (False); None where that
-    cannot be told, or the file was written after the run. What was written within the second
-    before its start counts as the run's."""
-    if outcome.started_ms is None:
+async def _own_version(ref: FileRef, user_id: int, outcome: Outcome) -> str | None:
+    """The present version of a file outside the namespaces, if it is the user's: written by
+    the run, or by an earlier one of theirs."""
+    present = await upstream.version_of(ref.filename, ref.subfolder, ref.type)
+    if present is None:
         return None
-    written = await upstream.written_at(ref.filename, ref.subfolder, ref.type)
-    if written is None:
-        return None
-    end = None if outcome.finished_ms is None else outcome.finished_ms / 1000
-    if end is not None and written > end + _SLACK_SECONDS:
-        return None
-    return written >= outcome.started_ms / 1000
+    if _was_written(present.written, outcome):
+        return present.tag
+    return present.tag if present.tag in await filerecords.versions_of(ref, user_id) else None
 
 
-async def settle_soon(user_id: int) -> bool:
-    """As `settle`, for somebody who asks for a file that nobody knows; False, and nothing
-    done, if that was only just tried."""
+def _was_written(moment: float, outcome: Outcome) -> bool:
+    """Whether something was written by that run; not, where its start is not known."""
+    start, end = outcome.started_ms, outcome.finished_ms
+    if start is None or moment < start / 1000 - _CLOCK_SECONDS:
+        return False
+    return end is None or moment <= end / 1000 + _SLACK_SECONDS
+
+
+async def settle_soon(user_id: int) -> None:
+    """As `settle`, for somebody who asks for a file that nobody knows: at most once in
+    `SPACING_SECONDS` for each user, and once for all who wait for it."""
+    if not await ownership.unfinished(user_id, limit=1):
+        return
     turn = _turns.setdefault(user_id, asyncio.Lock())
     asked_at = monotonic()
     async with turn:
         last = _last_look.get(user_id, float("-inf"))
         if last > asked_at:
-            # Somebody looked while this one waited: that serves both.
-            return True
-        if monotonic() - last < SPACING_SECONDS:
-            return False
-        await settle(user_id)
+            return
+        await asyncio.sleep(last + SPACING_SECONDS - monotonic())
         _last_look[user_id] = monotonic()
-        return True
+        await settle(user_id)

@@ -34,7 +34,8 @@ def reaches(identity: Identity) -> int | None:
 
 
 def sees_files(identity: Identity, kind: str) -> bool:
-    """Whether a caller sees everybody's files of ComfyUI's folder `kind`."""
+    """Whether a caller sees everybody's files of ComfyUI's folder `kind`. What lies in temp is
+    shared by its record only: uploads may lie there, too."""
     if identity.can(Capability.VIEW_ALL_HISTORY):
         return True
-    return kind != "input" and shares(identity)
+    return kind == "output" and shares(identity)

@@ -8,7 +8,7 @@ from celery import shared_task
 from accounts.errors import GatewayError
 from comfyproxy import clearing, filerecords, reconcile, stall, upstream
 from comfyproxy.filters.queue import ids_in
-from comfyproxy.queuewatch import Snapshot
+from comfyproxy.queuewatch import Snapshot, look
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,14 @@ def reconcile_prompts() -> None:
 
 async def _settle() -> Snapshot:
     try:
-        return await reconcile.settle(None)
+        try:
+            return await reconcile.settle(None)
+        except GatewayError:
+            raise
+        except Exception:
+            # Whether ComfyUI's worker lives is to be seen all the same.
+            logger.exception("records could not be brought up to date")
+            return await look()
     finally:
         await upstream.close()
 

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -37,6 +38,9 @@ MAX_JSON_BYTES: Final = 512 * 1024 * 1024
 
 # What HTTP forbids in a header's value; the server would break off over it.
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+_FILE_ETAG: Final = re.compile(r'"([0-9a-f]{8,20})-[0-9a-f]{1,16}"')
+_MAX_TAG_CHARS: Final = 100
 
 _sessions: dict[tuple[asyncio.AbstractEventLoop, bool], aiohttp.ClientSession] = {}
 _READS: Final = frozenset({"GET", "HEAD"})
@@ -275,9 +279,23 @@ def _parsed(raw: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(raw, parse_constant=lambda name: None)
+        return _encodable(json.loads(raw, parse_constant=lambda name: None))
     except (ValueError, RecursionError):
         return None
+
+
+def _encodable(value: Any) -> Any:
+    """What orjson, which is stricter than the parser that ComfyUI writes for, can encode again:
+    no half of a character (file names that are no UTF-8), no integer beyond 64 bits."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, bool) or value is None or isinstance(value, float):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else None
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    return {_encodable(key): _encodable(item) for key, item in value.items()}
 
 
 def exact_name(filename: str, subfolder: str, kind: str) -> dict[str, str]:
@@ -302,10 +320,20 @@ async def exists(filename: str, subfolder: str, kind: str) -> bool:
     return status == 200
 
 
-async def written_at(filename: str, subfolder: str, kind: str) -> float | None:
-    """When that file was last written, in seconds since the epoch by ComfyUI's clock, rounded
-    up to a whole one (aiohttp 3, web_response.last_modified); None if there is no such file or
-    ComfyUI does not tell.
+@dataclass(frozen=True, slots=True)
+class FileVersion:
+    """What a file is at present: a name for its content, and not earlier than when (seconds
+    since the epoch by ComfyUI's clock) it was written."""
+
+    tag: str
+    written: float
+
+
+async def version_of(filename: str, subfolder: str, kind: str) -> FileVersion | None:
+    """The present version of a file; None if there is no such file or ComfyUI does not tell.
+
+    aiohttp's ETag is `<mtime in ns, hexadecimal>-<size>`, its Last-Modified is rounded up to
+    a whole second (3.14, web_fileresponse.py and web_response.py).
 
     Raises:
         UpstreamUnreachable, UpstreamTimeout
@@ -317,13 +345,16 @@ async def written_at(filename: str, subfolder: str, kind: str) -> float | None:
     answer.close()
     if answer.status != 200:
         return None
-    for name, value in answer.headers:
-        if name.lower() == b"last-modified":
-            try:
-                return parsedate_to_datetime(value.decode("latin-1")).timestamp()
-            except ValueError:
-                return None
-    return None
+    headers = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
+    tag, modified = headers.get(b"etag", ""), headers.get(b"last-modified", "")
+    exact = _FILE_ETAG.fullmatch(tag)
+    if exact:
+        return FileVersion(tag, int(exact[1], 16) / 1e9)
+    try:
+        second = parsedate_to_datetime(modified).timestamp()
+    except ValueError:
+        return None
+    return FileVersion(f"{modified} {tag}"[:_MAX_TAG_CHARS], second - 1)
 
 
 async def socket(client_id: str) -> aiohttp.ClientWebSocketResponse:

@@ -5,10 +5,12 @@ lists, and `["STRING", {…}]` for the rest. Nothing here depends on node names:
 custom nodes are judged by what they declare.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from comfyproxy.files import namespace_of
 from comfyproxy.filters.models import KnownModels
 
 INPUT: Final = "input"
@@ -17,6 +19,9 @@ VIDEO_UPLOAD: Final = "video_upload"
 AUDIO_UPLOAD: Final = "audio_upload"
 FILE_UPLOAD: Final = "file_upload"
 UPLOAD_FLAGS: Final = (IMAGE_UPLOAD, VIDEO_UPLOAD, AUDIO_UPLOAD, FILE_UPLOAD)
+_PLACE: Final = re.compile(
+    r"(?:^|_)(?:folder|subfolder|dir|directory|path|file|filename|files)(?:$|_)", re.IGNORECASE
+)
 _FILES_ROUTE: Final = "/internal/files/"
 _FOLDERS: Final = (INPUT, "output", "temp")
 # Types whose widget uploads what it recorded or drew and holds the names of the files
@@ -95,6 +100,19 @@ def file_folder(
     if is_recorded or definition.upload_flags or route.startswith(_FILES_ROUTE):
         folder = definition.options.get("image_folder") or route.removeprefix(_FILES_ROUTE)
         return folder if folder in _FOLDERS else INPUT
+    if definition.values == []:
+        # LoadLatent's, as long as there is none: ComfyUI takes whatever file is named all the
+        # same. Where models belong, a name that is no file of the caller's stays as it is.
+        return INPUT
     if any(text in input_files for text in definition.texts()):
         return None if lists_models(definition, models) else INPUT
     return None
+
+
+def names_places(name: str, definition: Definition) -> bool:
+    """Whether a list's values may be folders or files that no flag tells of: a value that is
+    known only while the prompt runs must not get there (core's nodes open what they are told,
+    LoadImageSetFromFolderNode and OpenAIInputFiles in 0.3.64)."""
+    return _PLACE.search(name) is not None or any(
+        namespace_of(text.replace("\\", "/")) is not None for text in definition.texts()
+    )

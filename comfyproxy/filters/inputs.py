@@ -65,13 +65,15 @@ def file_lists(
 ) -> tuple[FileList, ...]:
     """The lists of input files in a node's definition. `input_files` are the names at the top
     of the input folder. Lists that the page fetches itself are not among them."""
-    return tuple(
+    found = (
         _file_list(group, name, definition, input_files)
         for group, name, definition in definitions(info)
         if definition.values is not None
         and not definition.route
         and file_folder(definition, models, input_files) == INPUT
     )
+    # An empty list does not tell what belongs in it.
+    return tuple(entry for entry in found if entry.content_types or entry.suffixes)
 
 
 def _file_list(

@@ -19,8 +19,6 @@ class Ownership:
     # Nodes whose pictures on the socket are results (SaveImageWebsocket), not previews.
     result_nodes: frozenset[str] = frozenset()
     namespace: str = ""
-    # Base names of files that the prompt's own texts hold, in lower case.
-    named_files: frozenset[str] = frozenset()
     created_ms: int = 0
     size_bytes: int = 0
 

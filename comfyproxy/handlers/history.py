@@ -1,9 +1,12 @@
 """The history: each user's own, counted and paged within their own."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from accounts import errors
+from accounts.capabilities import Capability
 from accounts.identity import Identity
 from comfyproxy import filerecords, ownership, reconcile, upstream
 from comfyproxy.calls import Call, Reply, empty_reply, json_reply
@@ -19,9 +22,14 @@ Entries = dict[str, Any]
 # The most that a user is shown of their own. Each entry is asked for by its id: ComfyUI's
 # whole history, everyone's up to 10 000 prompts, would cost far more.
 MAX_OWN: Final = 1000
+# And no more than are so large together, by what was sent.
+MAX_OWN_BYTES: Final = 32 * 1024 * 1024
 # Entries are in memory together.
 PAGE: Final = 64
+PAGE_BYTES: Final = 8 * 1024 * 1024
 MAX_CLEARED: Final = 50_000
+# A lock lives as long as somebody holds it or waits for it.
+_turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
 
 async def history_list(call: Call) -> Reply:
@@ -30,13 +38,19 @@ async def history_list(call: Call) -> Reply:
     params = call.first_params()
     max_items = _whole_number(params, "max_items")
     offset = _whole_number(params, "offset")
-    if offset is None or offset < 0:
-        entries = await newest(call.identity, max_items)
-    else:
-        every = list((await newest(call.identity, None)).items())
-        end = None if max_items is None else offset + max_items
-        entries = dict(every[offset:end])
-    return json_reply(entries)
+    async with turn_of(call.identity):
+        if offset is None or offset < 0:
+            entries = await newest(call.identity, max_items)
+        else:
+            every = list((await newest(call.identity, None)).items())
+            end = None if max_items is None else offset + max_items
+            entries = dict(every[offset:end])
+        return json_reply(entries)
+
+
+def turn_of(identity: Identity) -> asyncio.Lock:
+    """Lists of entries are large: a user gets one at a time."""
+    return _turns.setdefault(identity.user_id, asyncio.Lock())
 
 
 def _whole_number(params: dict[str, str], name: str) -> int | None:
@@ -107,18 +121,24 @@ async def newest_pages(identity: Identity, count: int | None) -> AsyncIterator[E
     if count is not None and count <= 0:
         return
     if user_id is None:
+        if count is None and not identity.can(Capability.VIEW_ALL_HISTORY):
+            count = MAX_OWN
         yield dict(reversed((await _everyones(count)).items()))
         return
     left = MAX_OWN if count is None else min(count, MAX_OWN)
+    left_bytes = MAX_OWN_BYTES
     await reconcile.settle(user_id)
     last: str | None = None
-    while left > 0:
-        ids = await ownership.ended(user_id, before=last, limit=min(PAGE, left))
+    while left > 0 and left_bytes > 0:
+        size = min(PAGE_BYTES, left_bytes)
+        ids = await ownership.ended(user_id, before=last, limit=min(PAGE, left), max_bytes=size)
         if not ids:
             return
         last = ids[-1]
         entries, _ = await shown_entries(ids)
         left -= len(entries)
+        owners = await ownership.owners(entries)
+        left_bytes -= sum(owner.size_bytes for owner in owners.values())
         yield entries
 
 

@@ -24,7 +24,14 @@ from comfyproxy.filters.jobs import (
     queued_job,
 )
 from comfyproxy.filters.queue import may_see_prompt, prompt_ids, visible_queue
-from comfyproxy.handlers.history import MAX_OWN, PAGE, Entries, newest_pages, shown_entries
+from comfyproxy.handlers.history import (
+    MAX_OWN,
+    PAGE,
+    Entries,
+    newest_pages,
+    shown_entries,
+    turn_of,
+)
 from comfyproxy.handlers.queue import id_list
 from comfyproxy.queuewatch import Snapshot, look
 from comfyproxy.sharing import reaches, sees
@@ -49,10 +56,12 @@ async def jobs_list(call: Call) -> Reply:
     if not query.ended:
         found = _queued(query, await look(), user_id) if query.queued else []
         page, total = query.page(found), len(found)
-    elif query.is_by_record and user_id is not None:
-        page, total = await _page_by_record(query, user_id)
     else:
-        page, total = await _page_of_all(query, call.identity)
+        async with turn_of(call.identity):
+            if query.is_by_record and user_id is not None:
+                page, total = await _page_by_record(query, user_id)
+            else:
+                page, total = await _page_of_all(query, call.identity)
     return json_reply({"jobs": page, "pagination": query.pagination(total)})
 
 

@@ -25,7 +25,7 @@ from comfyproxy.hub import hub
 from comfyproxy.ownership import NewPrompt
 from comfyproxy.prompts.mapping import FileUse, Refused, file_uses, foreign_mentions, rewritten
 from comfyproxy.prompts.shape import MAX_BODY_BYTES, Graph, Submission, parse_submission
-from comfyproxy.prompts.uses import Place, hidden_models, inputs, named_files, texts
+from comfyproxy.prompts.uses import Place, hidden_models, inputs, texts
 from comfyproxy.queuewatch import look
 from comfyproxy.sharing import shares
 
@@ -87,7 +87,6 @@ def _new_prompt(submission: Submission, graph: Graph, size: int) -> NewPrompt:
         result_nodes=frozenset(
             node_id for node_id, node in graph.items() if node["class_type"] == RESULT_NODE
         ),
-        named_files=named_files(graph),
         workflow_id=submission.workflow_id,
         size_bytes=size,
     )

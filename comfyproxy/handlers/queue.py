@@ -13,7 +13,8 @@ from comfyproxy.filters.queue import ids_in, may_see_prompt, visible_queue
 from comfyproxy.queuewatch import look
 from comfyproxy.sharing import counts, reaches, sees
 
-MAX_NAMED: Final = 50_000
+# Each is looked up; pages name one at a time.
+MAX_NAMED: Final = 1000
 
 
 async def queue_list(call: Call) -> Reply:

@@ -74,8 +74,8 @@ async def _record(answer: bytes, identity: Identity) -> None:
     name, subfolder = stored.get("name"), stored.get("subfolder")
     if isinstance(name, str) and isinstance(subfolder, str):
         ref = FileRef("input", subfolder, name)
-        if is_attributable(ref, identity.namespace, ()):
-            await filerecords.add([ref], identity.user_id, None)
+        if is_attributable(ref, identity.namespace):
+            await filerecords.add({ref: ""}, identity.user_id, None)
 
 
 async def _fields(given: dict[str, str], identity: Identity, *, with_original: bool) -> Fields:

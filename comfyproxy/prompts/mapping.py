@@ -24,7 +24,7 @@ from comfyproxy.files import (
     parse_name,
 )
 from comfyproxy.prompts.shape import WRAPPED, Graph, link_source, unwrap
-from comfyproxy.prompts.specs import Kind
+from comfyproxy.prompts.specs import InputSpec, Kind
 from comfyproxy.prompts.uses import Place, Specs, inputs, literal, spec_of, texts
 
 
@@ -51,7 +51,7 @@ def file_uses(graph: Graph, specs: Specs) -> Iterator[FileUse | Refused]:
     followed where they can be read, else refused."""
     for place, value in inputs(graph):
         spec = spec_of(graph, place, specs)
-        names = _names(value, spec.kind, graph)
+        names = _names(value, spec, graph)
         if names is None:
             yield Refused(place, "")
             continue
@@ -65,12 +65,13 @@ def file_uses(graph: Graph, specs: Specs) -> Iterator[FileUse | Refused]:
                     yield FileUse(place, text, ref)
 
 
-def _names(value: Any, kind: Kind, graph: Graph) -> list[str] | None:
+def _names(value: Any, spec: InputSpec, graph: Graph) -> list[str] | None:
     """The texts of an input that name files; None for a link that cannot be read."""
-    is_link = link_source(value, graph) is not None
-    if kind is Kind.FILE and is_link:
+    kind, is_link = spec.kind, link_source(value, graph) is not None
+    if is_link and (kind is Kind.FILE or spec.is_place):
         text = literal(value, graph)
-        return None if text is None else [text]
+        if text is None or kind is Kind.FILE:
+            return None if text is None else [text]
     if kind is Kind.FILE:
         return list(_members(unwrap(value)))
     if kind is Kind.LIST and not is_link:
@@ -97,7 +98,8 @@ def foreign_mentions(
     """
     for place, value in inputs(graph):
         listed = spec_of(graph, place, specs).kind in (Kind.LIST, Kind.MODEL)
-        for text in texts(value):
+        followed = literal(value, graph) if listed and link_source(value, graph) else None
+        for text in texts(value if followed is None else followed):
             foreign = not sees_all and mentions_foreign(text, namespace)
             if foreign and shares:
                 foreign = not text.endswith(_SHARED)
@@ -105,7 +107,7 @@ def foreign_mentions(
                 yield Refused(place, text)
 
 
-_SHARED: Final = ("[output]", "[temp]")
+_SHARED: Final = "[output]"
 
 
 def _leaves(text: str) -> bool:
@@ -241,7 +243,7 @@ def _complete(node_id: str, node: dict[str, Any], specs: Specs, namespace: str) 
     for name, declared in spec.inputs.items():
         if declared.kind is Kind.PREFIX and declared.optional and name not in node["inputs"]:
             node["inputs"][name] = _own_default(declared.default, namespace)
-    if spec.is_output:
+    if spec.is_personal:
         node["inputs"][cachekey.INPUT] = namespace
 
 

@@ -1,6 +1,5 @@
 """What a prompt uses: models, files of ComfyUI's folders, prefixes; each with its place."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,7 +10,6 @@ from comfyproxy.prompts.specs import UNKNOWN_NODE, InputSpec, Kind, NodeSpec
 
 Specs = Mapping[str, NodeSpec]
 
-MAX_NAME_CHARS: Final = 300
 _NO_SPEC: Final = InputSpec(Kind.TEXT)
 # How many links are followed to find the text at their end (reroutes, primitives).
 _MAX_HOPS: Final = 20
@@ -47,24 +45,6 @@ def texts(value: Any) -> Iterator[str]:
         elif isinstance(item, dict):
             stack.extend(item.keys())
             stack.extend(item.values())
-
-
-# More names than that, and nothing can be told by them.
-MAX_NAMED: Final = 500
-
-
-def named_files(graph: Graph) -> frozenset[str]:
-    """The base names, in lower case, of files that a prompt's texts may name; `*` among them
-    stands for too many to list."""
-    found: set[str] = set()
-    for _, value in inputs(graph):
-        for text in texts(value):
-            # An annotated one (`x.png [output]`) counts as what it names, too.
-            for name in {text, text.partition(" [")[0]}:
-                base = re.split(r"[/\\]", name[-2000:])[-1].strip().casefold()
-                if "." in base[1:] and len(base) <= MAX_NAME_CHARS:
-                    found.add(base)
-    return frozenset(found) if len(found) <= MAX_NAMED else frozenset({"*"})
 
 
 def inputs(graph: Graph) -> Iterator[tuple[Place, Any]]:

@@ -21,8 +21,8 @@ class Looks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gone: Iterable[FileRef] = ()) -> None:
         self.log: list[str] = []
 
-        async def is_owner(ref: FileRef, user_id: int) -> bool:
-            return False
+        async def versions_of(ref: FileRef, user_id: int | None) -> set[str]:
+            return set()
 
         async def namespace(namespace: str) -> bool:
             self.log.append(f"folder {namespace}")
@@ -35,7 +35,7 @@ class Looks:
         async def no(*args: object) -> bool:
             return False
 
-        monkeypatch.setattr(filerecords, "is_owner", is_owner)
+        monkeypatch.setattr(filerecords, "versions_of", versions_of)
         monkeypatch.setattr(reconcile, "settle_soon", no)
         monkeypatch.setattr(upstream, "exists", no)
         monkeypatch.setattr(tombstones, "covers_namespace", namespace)

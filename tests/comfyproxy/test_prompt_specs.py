@@ -50,7 +50,6 @@ FILE_INPUTS = [
 ]
 OTHERS = [
     ([["euler", "ddim"]], Kind.LIST),
-    ([[]], Kind.LIST),
     (["COMBO", {"options": ["a", 1, None]}], Kind.LIST),
     (["COMBO", {}], Kind.LIST),
     (["COMBO"], Kind.LIST),
@@ -89,6 +88,35 @@ def test_any_other_input_is_what_its_type_says(definition: Any, kind: Kind) -> N
     assert spec(definition).kind is kind
 
 
+def test_an_empty_list_may_be_one_of_files() -> None:
+    for definition in ([[]], ["COMBO", {"options": []}]):
+        assert spec(definition).kind is Kind.FILE
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "is_place"),
+    [
+        ("folder", ["a"], True),
+        ("input_dir", ["a"], True),
+        ("x", ["a", "u-alice00000"], True),
+        ("x", ["U-ALICE00000\\b"], True),
+        ("sampler_name", ["euler"], False),
+        ("profile", ["fast"], False),
+    ],
+)
+def test_a_list_of_places_is_known_by_its_name_or_its_values(
+    name: str, values: list[str], is_place: bool
+) -> None:
+    assert spec([values], name) == InputSpec(Kind.LIST, is_place=is_place)
+
+
+def test_a_node_that_is_told_the_prompt_is_personal() -> None:
+    for hidden in ({"p": "PROMPT"}, {"e": ["EXTRA_PNGINFO", {}]}, {"d": "DYNPROMPT"}):
+        assert node_spec({"input": {"hidden": hidden}}, KNOWN, FILES).is_personal
+    for other in ({"id": "UNIQUE_ID"}, {"x": {}}, {"x": []}, {}):
+        assert not node_spec({"input": {"hidden": other}}, KNOWN, FILES).is_personal
+
+
 def test_a_prefix_is_known_by_its_name() -> None:
     text = ["STRING", {"default": "video/ComfyUI"}]
     assert spec(text, "filename_prefix") == InputSpec(Kind.PREFIX, default="video/ComfyUI")
@@ -110,7 +138,7 @@ def test_optional_inputs_are_marked_and_hidden_ones_left_out() -> None:
     }
     assert node_spec(info, KNOWN, FILES) == NodeSpec(
         {"a": InputSpec(Kind.TEXT), "b": InputSpec(Kind.TEXT, optional=True, default="x")},
-        is_output=True,
+        is_personal=True,
     )
 
 
@@ -121,4 +149,4 @@ def test_optional_inputs_are_marked_and_hidden_ones_left_out() -> None:
 )
 def test_a_definition_shaped_like_nothing_declares_nothing(info: Any) -> None:
     assert node_spec(info, KNOWN, FILES) == UNKNOWN_NODE
-    assert node_spec({"output_node": "yes"}, KNOWN, FILES).is_output is False
+    assert node_spec({"output_node": "yes"}, KNOWN, FILES).is_personal is False

@@ -177,12 +177,17 @@ class Owners:
         self.asked: list[str] = []
         self.failure: Exception | None = None
         self.known = {MINE: ALICE, THEIRS: BOB}
+        self.on_its_way: set[str] = set()
 
-    def read(self, prompt_ids: list[str]) -> dict[str, Ownership]:
+    def read(self, prompt_ids: list[str]) -> tuple[dict[str, Ownership], list[str]]:
+        """What is found, and which of it is to be remembered: what ComfyUI has taken."""
         self.asked += prompt_ids
         if self.failure is not None:
             raise self.failure
-        return {pid: Ownership(self.known[pid], None, 0) for pid in prompt_ids if pid in self.known}
+        found = {
+            pid: Ownership(self.known[pid], None, 0) for pid in prompt_ids if pid in self.known
+        }
+        return found, [pid for pid in found if pid not in self.on_its_way]
 
 
 async def eventually(upstream: Upstream, *log: str) -> None:

@@ -92,6 +92,16 @@ def fake_report(context: NodeContext, filename: str, subfolder: str, type: str) 
     return NodeOutput(ui={"images": [{"filename": filename, "subfolder": subfolder, "type": type}]})
 
 
+@node("FakeReportMany")
+def fake_report_many(context: NodeContext, count: int, type: str) -> NodeOutput:
+    """Reports that many files, none of which is there."""
+    files = [
+        {"filename": f"{context.node_id}_{number}.png", "subfolder": "", "type": type}
+        for number in range(count)
+    ]
+    return NodeOutput(ui={"images": files})
+
+
 @node("FakeFixedFile")
 def fake_fixed_file(context: NodeContext, image: ImageBatch, label: str, type: str) -> NodeOutput:
     """Writes the same name every time, at the top of the folder."""

@@ -161,15 +161,15 @@ def test_alice_sends_garbage_and_nothing_is_cancelled(
 def test_alice_names_very_many_and_is_answered(alice: Client, comfy: FakeComfyThread) -> None:
     comfy.pause()
     mine = submit(alice, save())
-    many: list[Any] = [str(uuid.uuid4()) for _ in range(40_000)]
+    many: list[Any] = [str(uuid.uuid4()) for _ in range(999)]
     answer = alice.post("/api/jobs/cancel", json={"job_ids": [mine, *many]})
     check_refusal(answer, 404, "NOT_FOUND")
-    too_many = json.dumps({"job_ids": [mine] * 50_001}).encode()
+    too_many = json.dumps({"job_ids": [mine] * 1001}).encode()
     check_refusal(
         alice.post("/api/jobs/cancel", data=too_many), 400, "BAD_REQUEST", field="job_ids"
     )
     assert ids(comfy) == ([], [mine])
-    assert cancelled(alice, *([mine] * 50_000))
+    assert cancelled(alice, *([mine] * 1000))
 
 
 def test_body_of_a_single_cancel_means_nothing(alice: Client, comfy: FakeComfyThread) -> None:

@@ -141,10 +141,9 @@ def test_workflows_of_the_same_id_stay_apart(world: World, alice: Client, bob: C
 def test_jobs_are_sorted_by_how_long_they_ran(world: World, alice: Client) -> None:
     jobs = alice.get("/api/jobs?sort_by=execution_duration").json()["jobs"]
     spans = [job.get("execution_end_time", 0) - job.get("execution_start_time", 0) for job in jobs]
-    ended = [span for span, job in zip(spans, jobs, strict=True) if "execution_end_time" in job]
-    assert ended == sorted(ended, reverse=True)
+    # What has not ended counts as 0, as what took less than a millisecond does.
+    assert spans == sorted(spans, reverse=True)
     assert {(job["id"], job["status"]) for job in jobs} == set(world.alices)
-    assert [job["status"] for job in jobs[-2:]] == ["pending", "in_progress"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 100])
@@ -240,6 +239,9 @@ def test_jobs_are_as_newer_comfyui_shows_them_to_its_only_user(
         real: list[dict[str, Any]] = [job for job in direct_jobs if job["id"] in mine]
         shown = alice.get(f"/api/jobs?{query}").json()["jobs"]
         assert len(real) == len(shown)
+        if "execution_duration" in query:
+            # Equal ones may come in any order.
+            real, shown = (sorted(jobs, key=lambda job: job["id"]) for jobs in (real, shown))
         for job, other in zip(shown, real, strict=True):
             # The time is the gateway's own: it wrote the prompt down before ComfyUI had it.
             assert 0 <= other.pop("create_time") - job.pop("create_time") < 1000

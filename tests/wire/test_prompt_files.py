@@ -137,8 +137,15 @@ def test_alice_loads_bobs_whole_folder_and_is_refused(
     graph = load("x")
     node = {"class_type": "LoadImageSetFromFolderNode", "inputs": {"folder": bob.namespace}}
     check_refused(alice, comfy, {**graph, "1": node}, ("1", "folder"))
+    # Put together while it runs, so that no text of the prompt leads there.
+    half = len(bob.namespace) // 2
+    parts = {"string_a": bob.namespace[:half], "string_b": bob.namespace[half:], "delimiter": ""}
+    graph["8"] = {"class_type": "StringConcatenate", "inputs": parts}
+    graph["9"] = {"class_type": "FakeCustomAny", "inputs": {"value": ["8", 0]}}
+    node["inputs"]["folder"] = ["9", 0]
+    check_refused(alice, comfy, {**graph, "1": node}, ("1", "folder"))
     node["inputs"]["folder"] = alice.namespace
-    submit(alice, {**graph, "1": node})
+    submit(alice, {**load("x"), "1": node})
 
 
 def test_admin_may_load_everybodys_files(admin: Client, alice: Client) -> None:

@@ -95,9 +95,23 @@ def test_alice_loads_bobs_output_and_none_of_his_uploads(
     private = upload(bob, "private.png", (1, 2, 3))
     for spelling in (private, f"{private} [input]"):
         check_refused(alice, comfy, load(spelling), ("1", "image"))
-    folder, _, base = private.rpartition("/")
-    params = {"filename": base, "subfolder": folder, "type": "input"}
-    check_refusal(alice.get("/view", params=params), 404, "NOT_FOUND")
+    drafted = upload(bob, "draft.png", (4, 5, 6), type="temp")
+    for path, kind in ((private, "input"), (drafted, "temp")):
+        folder, _, base = path.rpartition("/")
+        params = {"filename": base, "subfolder": folder, "type": kind}
+        assert bob.get("/view", params=params).status_code == 200
+        check_refusal(alice.get("/view", params=params), 404, "NOT_FOUND")
+
+
+def test_alice_sees_bobs_previews_and_a_guest_does_not(
+    friends: tuple[Client, Client, Client],
+) -> None:
+    alice, bob, guest = friends
+    graph = save()
+    graph["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    file = file_of(run(bob, graph))
+    assert alice.get("/view", params=file).content == bob.get("/view", params=file).content
+    check_refusal(guest.get("/view", params=file), 404, "NOT_FOUND")
 
 
 def test_alice_hears_how_long_the_queue_is_and_nothing_of_bobs_run(

@@ -31,7 +31,7 @@ try:
     ownership._record(10**9, "u-nobody0000", str(uuid.uuid4()), new)
 except errors.TokenRevoked:
     result.append("revoked")
-filerecords._add([FileRef("temp", "", "nobodys.png")], 10**9, None, [])
+filerecords._add({FileRef("temp", "", "nobodys.png"): "v"}, 10**9, None)
 result.append(FileRecord.objects.filter(filename="nobodys.png").count())
 """
 

@@ -3,6 +3,7 @@
 import io
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tests.ownfiles import check_refused, png, upload
 from tests.prompts import Graph, direct, ended, load, picture, run, slow, submit
 from tests.refusals import check_refusal, wait_until
 
-pytestmark = pytest.mark.usefixtures("clean_log", "calm")
+pytestmark = pytest.mark.usefixtures("clean_log", "calm", "disk")
 
 File = dict[str, Any]
 OWNERS = """
@@ -141,12 +142,15 @@ def test_file_of_a_prompt_whose_end_was_missed_is_looked_for_once(
     # Nobody asked for the history since: ComfyUI is asked now, and whose it is, is known.
     check_unseen_simple(bob, file)
     assert color_at(alice, file) == 0x334455
-    forwarded.clear_requests()
+    # Nobody who has no prompt on its way is looked for; who has, once a second.
     missing = {"filename": "ComfyUI_temp_nosuch_00001_.png", "type": "temp"}
-    for _ in range(5):
-        check_unseen_simple(bob, missing)
-    looks = [record.path for record in forwarded.requests].count("/queue")
-    assert looks <= 2, "a file that does not exist costs a look each time"
+    forwarded.pause()
+    submit(alice, preview())
+    for client, most in ((bob, 1), (alice, 3)):
+        forwarded.clear_requests()
+        for _ in range(3):
+            check_unseen_simple(client, missing)
+        assert [record.path for record in forwarded.requests].count("/queue") <= most
 
 
 def test_users_with_equal_graphs_get_previews_of_their_own(alice: Client, bob: Client) -> None:
@@ -156,41 +160,65 @@ def test_users_with_equal_graphs_get_previews_of_their_own(alice: Client, bob: C
     check_unseen(alice, theirs)
 
 
-def test_cached_file_that_both_were_handed_is_seen_by_both(
-    alice: Client, bob: Client, charlie: Client, gateway: Gateway
+def test_cached_file_of_anothers_run_is_its_makers_alone(
+    alice: Client, bob: Client, gateway: Gateway
 ) -> None:
-    entries = [run(alice, passing(0x556677))]
-    # File times are whole seconds: within one, the file counts as written by the later prompt.
-    time.sleep(1.1)
-    entries.append(run(bob, passing(0x556677)))
+    entries = [run(client, passing(0x556677)) for client in (alice, bob)]
     mine, theirs = (file_of(entry) for entry in entries)
+    # ComfyUI's cache hands Bob the name of the file that Alice's run made.
     assert mine == theirs
-    for client in (alice, bob):
-        assert color_at(client, mine) == 0x556677
-    check_unseen(charlie, mine)
-    assert gateway.run(OWNERS, filename=mine["filename"]) == [
-        ["alice", entries[0]["prompt"][1]],
-        ["bob", entries[1]["prompt"][1]],
-    ]
+    assert color_at(alice, mine) == 0x556677
+    check_unseen(bob, mine)
+    assert gateway.run(OWNERS, filename=mine["filename"]) == [["alice", entries[0]["prompt"][1]]]
+    # What his own prompt saved is his.
+    assert color_at(bob, file_of(entries[1], "3")) == 0x556677
+
+
+def test_cached_file_of_an_own_run_is_seen_again(alice: Client, gateway: Gateway) -> None:
+    entries = [run(alice, passing(0x556678)) for _ in range(2)]
+    first, second = (file_of(entry) for entry in entries)
+    assert first == second
+    assert color_at(alice, second) == 0x556678
+    assert len(gateway.run(OWNERS, filename=first["filename"])) == 2
 
 
 @pytest.mark.parametrize("kind", ["temp", "output"])
+@pytest.mark.parametrize("settled", [True, False], ids=["noted", "not noted"])
 def test_name_that_bob_writes_anew_is_alices_no_more(
-    kind: str, alice: Client, bob: Client, gateway: Gateway
+    kind: str, settled: bool, alice: Client, bob: Client, comfy: FakeComfyThread
 ) -> None:
     label = f"again{uuid.uuid4().hex[:8]}"
     file = file_of(run(alice, fixed(label, 0x667788, kind)))
     assert color_at(alice, file) == 0x667788
-    assert file_of(run(bob, fixed(label, 0x778899, kind))) == file
-    assert color_at(bob, file) == 0x778899
-    wait_until(lambda: alice.get("/view", params=file).status_code == 404, 6)
+    # That Bob's prompt names the file as well makes no difference.
+    graph = fixed(label, 0x778899, kind)
+    graph["9"] = {"class_type": "FakeText", "inputs": {"text": file["filename"]}}
+    if settled:
+        assert file_of(run(bob, graph)) == file
+        assert color_at(bob, file) == 0x778899
+    else:
+        submit(bob, graph)
+        comfy.wait_idle()
     check_unseen(alice, file)
-    assert [name for name, _ in gateway.run(OWNERS, filename=file["filename"])] == ["bob"]
+    assert color_at(bob, file) == 0x778899
+    # And Alice gets it back by writing it once more.
+    assert file_of(run(alice, fixed(label, 0x667789, kind))) == file
+    assert color_at(alice, file) == 0x667789
+    check_unseen(bob, file)
 
 
 def report(file: File) -> Graph:
     """A node that reports whatever file it is told to."""
     return {"1": {"class_type": "FakeReport", "inputs": dict(file)}}
+
+
+def composed(file: File) -> Graph:
+    """The same with a name that is put together while it runs."""
+    name = file["filename"]
+    parts = {"string_a": name[:5], "string_b": name[5:], "delimiter": ""}
+    graph = report(file)
+    graph["1"]["inputs"]["filename"] = ["2", 0]
+    return {**graph, "2": {"class_type": "StringConcatenate", "inputs": parts}}
 
 
 def test_alice_has_a_node_report_anothers_file_and_it_stays_hidden(
@@ -200,13 +228,38 @@ def test_alice_has_a_node_report_anothers_file_and_it_stays_hidden(
     unowned = file_of(comfy_entry(comfy, direct(comfy, fixed("nobodys", 0x123456, "output"))))
     for file in (temp, unowned):
         named = {**file, "subfolder": "./"}
-        for graph in (report(file), report(named)):
+        for graph in (report(file), report(named), composed(file), composed(file)):
             with Listener(alice) as socket:
                 prompt_id = submit(alice, graph, client_id=socket.sid)
                 socket.until_end(prompt_id)
             ended(alice, prompt_id)
             check_unseen(alice, file)
     assert color_at(bob, temp) > 0
+
+
+@pytest.mark.parametrize("name", ["secret_noext", " lead.png", "trail.png ", ".hidden", "a.b."])
+def test_alice_reports_an_odd_name_that_nobody_owns_and_it_stays_hidden(
+    name: str, alice: Client, comfy: FakeComfyThread
+) -> None:
+    (Path(comfy.base_dir) / "output" / name).write_bytes(png((1, 2, 3)))
+    file = {"filename": name, "subfolder": "", "type": "output"}
+    run(alice, report(file))
+    check_refusal(alice.get("/view", params=file), 404, "NOT_FOUND")
+
+
+def test_prompt_that_reports_very_many_files_costs_a_bounded_number_of_questions(
+    alice: Client, bob: Client, forwarded: FakeComfyThread
+) -> None:
+    inputs = {"count": 5000, "type": "temp"}
+    graph: Graph = {"1": {"class_type": "FakeReportMany", "inputs": inputs}}
+    with Listener(alice) as socket:
+        prompt_id = submit(alice, graph, client_id=socket.sid)
+        started = time.monotonic()
+        socket.until_end(prompt_id)
+        assert time.monotonic() - started < 5
+    ended(alice, prompt_id)
+    asked = [record for record in forwarded.requests if record.path.startswith("/view")]
+    assert 0 < len(asked) <= 250
 
 
 def test_alice_cannot_even_name_bobs_folder_to_such_a_node(

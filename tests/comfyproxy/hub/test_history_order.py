@@ -35,7 +35,7 @@ class World:
         # ComfyUI's answer is written down some time after it took the prompt.
         return {} if self.noted else {MINE: STAGES.index(now) >= STAGES.index("accepted")}
 
-    async def ended(self, user_id: int, *, before: str | None, limit: int) -> list[str]:
+    async def ended(self, user_id: int, *, before: str | None, **limits: int) -> list[str]:
         return [MINE] if self.noted and before is None else []
 
     async def note_entries(self, entries: dict[str, Any]) -> None:

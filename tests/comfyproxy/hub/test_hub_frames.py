@@ -40,6 +40,21 @@ async def test_owner_who_is_not_known_by_heart_is_asked_for_once(
     assert sorted(owners.asked) == [MINE, THEIRS, "33333333-3333-4333-8333-333333333333"]
 
 
+async def test_owner_of_a_prompt_on_its_way_is_known_and_not_remembered(
+    hub: Hub, upstream: Upstream, owners: Owners
+) -> None:
+    """Another process submits it: ComfyUI may refuse it yet, and its id become another's."""
+    owners.on_its_way = {MINE, THEIRS}
+    alice = Client(ALICE)
+    await hub.attach(alice)
+    (socket,) = upstream.sockets
+    for prompt_id in (MINE, THEIRS, MINE):
+        socket.event("progress", prompt_id=prompt_id, value=1, max=2)
+    frames = await alice.received(3)
+    assert [frame["data"].get("prompt_id") for frame in frames] == [None, MINE, MINE]
+    assert owners.asked == [MINE, THEIRS, MINE]
+
+
 async def test_database_that_does_not_answer_costs_the_frame_and_not_the_socket(
     hub: Hub, upstream: Upstream, owners: Owners
 ) -> None:

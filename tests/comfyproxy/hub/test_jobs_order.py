@@ -62,7 +62,7 @@ class World:
     async def count_ended(self, user_id: int, states: Collection[str]) -> int:
         return len(await self.ended_part(user_id, states))
 
-    async def ended(self, user_id: int, *, before: str | None, limit: int) -> list[str]:
+    async def ended(self, user_id: int, *, before: str | None, **limits: int) -> list[str]:
         return [MINE] if self.noted and before is None else []
 
     async def set_gone(self, prompt_ids: Iterable[str]) -> None:
