@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
 
-from accounts import errors, grantfiles
+from accounts import errors, grantfiles, grantplans
 from accounts.adminbase import actor_of
 from accounts.login import client_ip
 
@@ -119,9 +119,9 @@ class MovesGrants(admin.ModelAdmin):
     ) -> tuple[HttpResponse | None, dict[str, Any]]:
         take = form.cleaned_data["mode"] == TAKE
         content = form.read()
-        plan = grantfiles.plan(content)
+        plan = grantplans.plan(content)
         if form.cleaned_data["content"]:
-            done = grantfiles.carry_out(
+            done = grantplans.carry_out(
                 plan, take=take, actor=actor_of(request), ip=client_ip(request)
             )
             self.message_user(request, f"{'Taken away' if take else 'Given'}: {done}.")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import errors, grantfiles, granting
+from accounts import errors, grantfiles, granting, grantplans
 from accounts.models import ModelGrant, User
 from tests.accounts.acting import Newcomer, browser
 from tests.browser import Browser
@@ -240,8 +240,8 @@ def test_limits_of_holders_and_queries(django_assert_max_num_queries: Any) -> No
     lines = [f"user,u{number},loras,a,\n" for number in range(501)]
     content = grantfiles.read((HEAD + "".join(lines)).encode())
     with pytest.raises(errors.BadRequest):
-        grantfiles.plan(content)
+        grantplans.plan(content)
     content.lines.pop()
     with django_assert_max_num_queries(6):
-        plan = grantfiles.plan(content)
+        plan = grantplans.plan(content)
     assert (plan.new, plan.had, plan.faults) == (500, 0, [])
