@@ -22,8 +22,9 @@ from django.utils.safestring import mark_safe
 
 from accounts import errors, mfa, services
 from accounts.admin_deletion import AsksAboutFiles
+from accounts.admin_grants import LinksToModels
 from accounts.admin_links import MakesPasswordLinks
-from accounts.adminbase import ReadOnlyAdmin, TellingAdmin, actor_of
+from accounts.adminbase import ROLE_FILTER, ReadOnlyAdmin, TellingAdmin, actor_of
 from accounts.audit import audit
 from accounts.capabilities import Capability
 from accounts.login import client_ip
@@ -89,7 +90,7 @@ class ChangeUserForm(forms.ModelForm):
 
 
 @admin.register(User)
-class UserAdmin(MakesPasswordLinks, AsksAboutFiles):
+class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
     list_display = (
         "username",
         "role",
@@ -109,6 +110,8 @@ class UserAdmin(MakesPasswordLinks, AsksAboutFiles):
     adds_by_service = True
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        if lookup == ROLE_FILTER:
+            return True
         # `?password__startswith=` would tell a hash letter by letter.
         return not lookup.startswith("password") and super().lookup_allowed(lookup, value, request)
 
@@ -267,7 +270,8 @@ class PermissionsField(forms.ModelMultipleChoiceField):
 
 
 @admin.register(Role)
-class RoleAdmin(TellingAdmin):
+class RoleAdmin(LinksToModels):
+    change_form_template = "admin/accounts/modelgrant/holder_change_form.html"
     events = ("role.created", "role.changed", "role.deleted")
     list_display = ("title", "slug", "rank", "is_staff", "mfa_required", "sfw_enforced")
     filter_horizontal = ("permissions",)
@@ -313,9 +317,10 @@ class RoleAdmin(TellingAdmin):
 
 
 @admin.register(Group)
-class TeamAdmin(TellingAdmin):
+class TeamAdmin(LinksToModels):
     """Plain groups. They carry model grants; capabilities are the roles' business."""
 
+    change_form_template = "admin/accounts/modelgrant/holder_change_form.html"
     fields = ("name",)
     search_fields = ("name",)
 

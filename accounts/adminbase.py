@@ -19,6 +19,9 @@ from accounts.models import User
 # Fields that hold a secret, even if hashed or encrypted: that they changed is told, not to what.
 SECRET_FIELDS: Final = frozenset({"password", "secret", "token", "token_hash", "code_hash"})
 NOT_SHOWN: Final = "(not shown)"
+# What a list's filter by role puts into the address. Django itself refuses it where a key refers
+# to a role's slug (5.2, ModelAdmin.lookup_allowed: models that inherit have no auto field).
+ROLE_FILTER: Final = "role__slug__exact"
 
 
 def actor_of(request: HttpRequest) -> User:

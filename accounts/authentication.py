@@ -304,7 +304,10 @@ def connect_signals() -> None:
     def role_changed(sender: Any, **kwargs: Any) -> None:
         forget_everyone()
 
-    def grant_changed(sender: Any, instance: ModelGrant, **kwargs: Any) -> None:
+    def grant_changed(sender: Any, instance: ModelGrant, origin: Any = None, **kwargs: Any) -> None:
+        if isinstance(origin, User | Group):
+            # They go with their holder, thousands of them maybe, and it is announced itself.
+            return
         if instance.user_id is None:
             forget_everyone()
         else:
@@ -316,6 +319,7 @@ def connect_signals() -> None:
         signal.connect(proof_changed, sender=Session, weak=False)
         signal.connect(proof_changed, sender=ApiToken, weak=False)
         signal.connect(role_changed, sender=Role, weak=False)
+        signal.connect(role_changed, sender=Group, weak=False)
     m2m_changed.connect(role_changed, sender=Group.permissions.through, weak=False)
     m2m_changed.connect(role_changed, sender=User.user_permissions.through, weak=False)
     m2m_changed.connect(role_changed, sender=User.groups.through, weak=False)

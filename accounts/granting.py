@@ -2,19 +2,18 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from django.contrib.auth.models import Group
-from django.db import IntegrityError, router, transaction
+from django.db import router, transaction
+from django.utils import timezone
 
 from accounts import errors
 from accounts.audit import audit
 from accounts.authentication import forget_everyone, forget_user
 from accounts.grants import ANY, current_folder, plain_name
-from accounts.models import ModelGrant, Role, User
-
-Holder = User | Role | Group
+from accounts.holders import Holder, kind_of, require_still_there
+from accounts.models import ModelGrant, User
 
 MAX_FOLDER_CHARS: Final = 100
 MAX_NAME_CHARS: Final = 500
@@ -49,7 +48,9 @@ def item(folder: Any, item_name: Any, source_backend: Any = "") -> Item:
     if not isinstance(item_name, str) or not item_name.strip() or _CONTROL.search(item_name):
         raise errors.BadRequest("item_name must name a model.", field="item_name")
     name = plain_name(item_name).strip("/")
-    if not name or len(name) > MAX_NAME_CHARS:
+    if not name:
+        raise errors.BadRequest("item_name must name a model.", field="item_name")
+    if len(name) > MAX_NAME_CHARS:
         raise errors.BadRequest("item_name is too long.", field="item_name")
     if re.sub(r"\*+", "*", name).count(ANY) > MAX_STARS:
         raise errors.BadRequest(f"item_name may hold at most {MAX_STARS} stars.", field="item_name")
@@ -61,16 +62,9 @@ def item(folder: Any, item_name: Any, source_backend: Any = "") -> Item:
     return Item(current_folder(folder), name, "" if backend == "local" else backend)
 
 
-def holder_field(holder: Holder) -> str:
-    """The field of a grant that names such a holder."""
-    if isinstance(holder, User):
-        return "user"
-    return "role" if isinstance(holder, Role) else "team"
-
-
 def grants_of(holder: Holder) -> list[ModelGrant]:
     """What a holder was given itself, by folder and name."""
-    rows = ModelGrant.objects.filter(**{holder_field(holder): holder})
+    rows = ModelGrant.objects.filter(**{kind_of(holder): holder})
     return list(rows.select_related("granted_by"))
 
 
@@ -82,44 +76,61 @@ def grant(
 
     Raises:
         BadRequest: too many at once
+        NotFound: the holder was deleted meanwhile
     """
     wanted = _bounded(items)
-    field = holder_field(holder)
-    had = {_item(row) for row in grants_of(holder)}
-    new = [wanted_item for wanted_item in wanted if wanted_item not in had]
-    rows = [
-        ModelGrant(
-            **{field: holder},
-            folder=each.folder,
-            item_name=each.item_name,
-            source_backend=each.source_backend,
-            granted_by=actor,
-            granted_by_role=actor.role_id if actor is not None else "",
-        )
-        for each in new
-    ]
-    try:
-        with transaction.atomic():
-            ModelGrant.objects.bulk_create(rows, ignore_conflicts=True)
-    except IntegrityError:
-        raise errors.NotFound("They were deleted meanwhile.") from None
-    _tell("grant.added", holder, new, actor, ip)
-    return [row for row in grants_of(holder) if _item(row) in set(wanted)]
+    change(holder, wanted, (), actor=actor, ip=ip)
+    named = set(wanted)
+    return [row for row in grants_of(holder) if item_of(row) in named]
 
 
-@transaction.atomic
 def revoke(
     holder: Holder, items: Iterable[Item], *, actor: User | None, ip: str | None = None
 ) -> int:
-    """Take these models away; how many the holder had."""
-    wanted = set(_bounded(items))
-    rows = [row for row in grants_of(holder) if _item(row) in wanted]
-    for start in range(0, len(rows), 500):
-        ids = [row.pk for row in rows[start : start + 500]]
+    """Take these models away; how many the holder had.
+
+    Raises:
+        as `grant`
+    """
+    return change(holder, (), items, actor=actor, ip=ip)[1]
+
+
+@transaction.atomic
+def change(
+    holder: Holder,
+    added: Iterable[Item],
+    removed: Iterable[Item],
+    *,
+    actor: User | None,
+    ip: str | None = None,
+) -> tuple[int, int]:
+    """Take some models away and give others: how many the holder did not have, and had.
+
+    Raises:
+        as `grant`
+    """
+    wanted, unwanted = _bounded(added), set(_bounded(removed))
+    require_still_there(holder)
+    rows = grants_of(holder)
+    gone = [row for row in rows if item_of(row) in unwanted]
+    had = {item_of(row) for row in rows} - unwanted
+    new = [each for each in wanted if each not in had]
+    for start in range(0, len(gone), 500):
+        ids = [row.pk for row in gone[start : start + 500]]
         # Past the signals: they would announce each row, `_tell` does so once.
         ModelGrant.objects.filter(pk__in=ids)._raw_delete(using=router.db_for_write(ModelGrant))
-    _tell("grant.removed", holder, [_item(row) for row in rows], actor, ip)
-    return len(rows)
+    ModelGrant.objects.bulk_create(
+        ModelGrant(
+            **{kind_of(holder): holder},
+            **asdict(each),
+            granted_by=actor,
+            granted_by_role=_role_of(actor),
+        )
+        for each in new
+    )
+    _tell("grant.removed", holder, [item_of(row) for row in gone], actor, ip)
+    _tell("grant.added", holder, new, actor, ip)
+    return len(new), len(gone)
 
 
 @transaction.atomic
@@ -132,25 +143,60 @@ def set_grants(
     folder: str | None = None,
 ) -> tuple[int, int]:
     """Let the holder have exactly these (in one folder only, if it is named): how many were
-    added and removed."""
-    wanted = set(_bounded(items))
-    had = {_item(row) for row in grants_of(holder)}
+    added and removed.
+
+    Raises:
+        as `grant`
+    """
+    wanted = _bounded(items)
+    require_still_there(holder)
+    had = {item_of(row) for row in grants_of(holder)}
     if folder is not None:
         had = {each for each in had if each.folder == current_folder(folder)}
-    added, removed = wanted - had, had - wanted
-    revoke(holder, removed, actor=actor, ip=ip)
-    grant(holder, added, actor=actor, ip=ip)
-    return len(added), len(removed)
+    return change(holder, wanted, had - set(wanted), actor=actor, ip=ip)
 
 
+@transaction.atomic
+def replace(row: ModelGrant, wanted: Item, *, actor: User, ip: str | None = None) -> None:
+    """Put another model in the place of one that was given.
+
+    Raises:
+        Conflict: the holder has that one too
+        NotFound: it was taken away meanwhile
+    """
+    holder = row.holder
+    require_still_there(holder)
+    had = {found.pk: item_of(found) for found in grants_of(holder)}
+    before = had.pop(row.pk, None)
+    if before is None:
+        raise errors.NotFound("They do not have this model any more.")
+    if wanted in had.values():
+        raise errors.Conflict("They have this model already.", field="item_name")
+    if before == wanted:
+        return
+    for name, value in asdict(wanted).items():
+        setattr(row, name, value)
+    row.granted_by, row.granted_by_role, row.created_at = actor, _role_of(actor), timezone.now()
+    row.save()  # its signal tells the processes
+    _write("grant.changed", holder, actor, ip, before=_shown(before), after=_shown(wanted))
+
+
+@transaction.atomic
 def copy_grants(
     source: Holder, target: Holder, *, actor: User | None, ip: str | None = None
 ) -> int:
-    """Give the target what the source was given itself; how many were new."""
-    had = {_item(row) for row in grants_of(target)}
-    wanted = [_item(row) for row in grants_of(source)]
-    grant(target, wanted, actor=actor, ip=ip)
-    return len(set(wanted) - had)
+    """Give the target what the source was given itself; how many were new.
+
+    Raises:
+        as `grant`
+    """
+    wanted = [item_of(row) for row in grants_of(source)]
+    return change(target, wanted, (), actor=actor, ip=ip)[0]
+
+
+def item_of(row: ModelGrant) -> Item:
+    """What a row gives."""
+    return Item(row.folder, row.item_name, row.source_backend)
 
 
 def _bounded(items: Iterable[Item]) -> list[Item]:
@@ -160,8 +206,12 @@ def _bounded(items: Iterable[Item]) -> list[Item]:
     return wanted
 
 
-def _item(row: ModelGrant) -> Item:
-    return Item(row.folder, row.item_name, row.source_backend)
+def _role_of(actor: User | None) -> str:
+    return "" if actor is None else actor.role_id
+
+
+def _shown(each: Item) -> str:
+    return f"{each.folder}/{each.item_name}"
 
 
 def _tell(
@@ -174,13 +224,16 @@ def _tell(
         forget_user(holder.pk)
     else:
         forget_everyone()
-    shown = [f"{each.folder}/{each.item_name}" for each in items[:100]]
+    shown = [_shown(each) for each in items[:100]]
+    _write(event, holder, actor, ip, models=shown, count=len(items))
+
+
+def _write(event: str, holder: Holder, actor: User | None, ip: str | None, **details: Any) -> None:
     audit(
         event,
         actor=actor,
         subject=holder if isinstance(holder, User) else None,
         ip=ip,
-        holder=f"{holder_field(holder)} {holder}",
-        models=shown,
-        count=len(items),
+        holder=f"{kind_of(holder)} {holder}",
+        **details,
     )

@@ -60,12 +60,20 @@ class Grants:
 
 
 def _joined(patterns: Iterable[str]) -> re.Pattern[str] | None:
-    """One expression for all; runs of `*` count as one, so that none takes for ever."""
-    found = sorted({re.sub(r"\*+", "*", pattern) for pattern in patterns})
-    if not found:
-        return None
-    parts = (".*".join(map(re.escape, pattern.split(ANY))) for pattern in found)
-    return re.compile("|".join(parts), re.DOTALL)
+    """One expression for all."""
+    found = sorted(set(patterns))
+    return re.compile("|".join(map(expression, found)), re.DOTALL) if found else None
+
+
+def expression(pattern: str) -> str:
+    """A pattern as a regular expression for a whole name. Between two stars the first place
+    that fits is as good as any other, so none is tried twice: no pattern takes for ever."""
+    first, *rest = pattern.split(ANY)
+    if not rest:
+        return re.escape(first)
+    *middle, last = rest
+    atoms = "".join(f"(?>.*?{re.escape(part)})" for part in middle if part)
+    return f"{re.escape(first)}{atoms}.*{re.escape(last)}"
 
 
 NONE: Final = Grants()

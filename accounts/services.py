@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from accounts import addresses, deletion, errors, iprules, lockout, tokens
+from accounts import addresses, deletion, errors, grantreads, iprules, lockout, tokens
 from accounts.audit import audit, differences
 from accounts.authentication import forget_user
 from accounts.capabilities import ADMIN_SLUG, OWNER_SLUG, Capability
@@ -267,8 +267,10 @@ def delete_user(user: User, *, actor: User | None, keep_files: bool, ip: str | N
     if locked.is_owner:
         raise errors.PermissionDenied("The owner cannot be deleted; transfer the ownership first.")
     deletion.run_hooks(locked, keep_files=keep_files, actor=actor)
-    files = deletion.KEEP if keep_files else deletion.DELETE
-    audit("user.deleted", actor=actor, subject=locked, ip=ip, role=locked.role_id, files=files)
+    details: dict[str, Any] = {"files": deletion.KEEP if keep_files else deletion.DELETE}
+    if given := grantreads.models_given(locked):
+        details |= {"model_grants": given}
+    audit("user.deleted", actor=actor, subject=locked, ip=ip, role=locked.role_id, **details)
     locked.delete()
 
 

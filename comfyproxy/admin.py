@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from accounts.adminbase import ReadOnlyAdmin, TellingAdmin
 
 # These register themselves.
-from comfyproxy import admin_files, admin_prompts  # noqa: F401
+from comfyproxy import admin_files, admin_grants, admin_prompts  # noqa: F401
 from comfyproxy.models import Backend, BroadcastEvent, FormerNamespace, RouteRule
 
 

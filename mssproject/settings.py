@@ -111,6 +111,8 @@ STATIC_ROOT = ENV.data_dir / "static"
 STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
 # Bodies that reach Django; the entry refuses longer ones before they are read.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+# A form of the admin with thousands of models to tick sends that many.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 
 # --- data ------------------------------------------------------------------------------------
 DATABASES: dict[str, dict[str, Any]] = {

@@ -6,7 +6,13 @@ from django.urls import include, path, re_path
 from accounts import account_pages, link_pages, pages
 from accounts.api.account import PasswordView
 from accounts.api.views import GenerateTokenView
-from comfyproxy.api import QueueView
+from comfyproxy.api import (
+    EffectiveModelsView,
+    FolderModelsView,
+    ModelFoldersView,
+    QueueView,
+    RefreshModelsView,
+)
 from comfyproxy.views import ComfyView
 from mssproject.readiness import ready
 
@@ -24,6 +30,10 @@ urlpatterns = [
     path("generate_token", GenerateTokenView.as_view()),
     path("readyz", ready),
     path("mss-login/api/queue", QueueView.as_view()),
+    path("mss-login/api/available-model-folders", ModelFoldersView.as_view()),
+    path("mss-login/api/available-models/refresh", RefreshModelsView.as_view()),
+    path("mss-login/api/available-models/<str:folder>", FolderModelsView.as_view()),
+    path("mss-login/api/users/<str:username>/effective-models", EffectiveModelsView.as_view()),
     path("mss-login/", include("accounts.api.urls")),
     path("admin/", admin.site.urls),
     re_path(r"", ComfyView.as_view()),

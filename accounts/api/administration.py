@@ -29,12 +29,22 @@ class IsAdministrator(HasIdentity):
     def has_permission(self, request: Request, view: Any) -> bool:
         super().has_permission(request, view)
         user, identity = caller(request)
-        # An address is too easily read by others to administrate with a token in it.
-        if not user.is_superuser or identity.scopes is not None or identity.in_path:
+        if not user.is_superuser or identity.scopes is not None:
             raise errors.PermissionDenied("Only administrators may do this.")
-        if not proved(user, identity):
-            raise errors.PermissionDenied("Log in with your second factor for this.")
+        require_trusted(user, identity)
         return True
+
+
+def require_trusted(user: User, identity: Identity) -> None:
+    """Raise PermissionDenied unless the way in is good enough to administrate anything."""
+    # Anybody can be the guest.
+    if user.shared:
+        raise errors.PermissionDenied("Log in with an account of your own for this.")
+    # An address is too easily read by others to administrate with a token in it.
+    if identity.in_path:
+        raise errors.PermissionDenied("A token that may stand in an address may not do this.")
+    if not proved(user, identity):
+        raise errors.PermissionDenied("Log in with your second factor for this.")
 
 
 def proved(user: User, identity: Identity) -> bool:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.api import administration, mfa, passkeys, sessions, views
+from accounts.api import administration, mfa, passkeys, sessions, sharing, views
 
 urlpatterns = [
     path("generate_token", views.GenerateTokenView.as_view()),
@@ -23,7 +23,10 @@ urlpatterns = [
     path("api/passkeys/login", passkeys.PasskeyLoginView.as_view()),
     path("api/users", administration.UsersView.as_view()),
     path("api/users/<str:username>", administration.UserView.as_view()),
+    path("api/users/<str:name>/shared-items", sharing.UserItemsView.as_view()),
     path("api/groups", administration.GroupsView.as_view()),
+    # A team's name may hold a slash.
+    path("api/groups/<path:name>/shared-items", sharing.GroupItemsView.as_view()),
     path("api/ip-lists", administration.IpListsView.as_view()),
     path("<path:rest>", views.UnknownView.as_view()),
 ]

@@ -130,6 +130,7 @@ from accounts.models import User
 from comfyproxy.files import FileRef
 from comfyproxy.models import (
     Backend, BroadcastEvent, FileRecord, FormerNamespace, PromptRecord, RouteRule)
+from accounts.models import ModelGrant
 from django.contrib.auth.models import Group
 user = User.objects.get(username=username)
 Backend.objects.get_or_create(name="comfyui")
@@ -141,6 +142,7 @@ if not FileRecord.objects.filter(filename="admin-test.png").exists():
 PromptRecord.objects.create(user=user, number=1)
 RouteRule.objects.get_or_create(pattern="/admin_test/list", capability="can_run")
 Group.objects.get_or_create(name="admin-test-team")
+ModelGrant.objects.get_or_create(user=user, folder="loras", item_name="admin-test")
 """,
         username=person.username,
     )
@@ -157,6 +159,7 @@ Group.objects.get_or_create(name="admin-test-team")
         "filerecord",
         "formernamespace",
         "group",
+        "modelgrant",
         "promptrecord",
         "role",
         "routerule",
@@ -170,6 +173,14 @@ Group.objects.get_or_create(name="admin-test-team")
     ("path", "status"),
     [
         ("/admin/accounts/user/?p=x", 200),
+        ("/admin/accounts/user/?role__slug__exact=user", 200),
+        ("/admin/accounts/modelgrant/?role__slug__exact=user", 200),
+        ("/admin/accounts/modelgrant/?user__password__startswith=a", 400),
+        ("/admin/accounts/modelgrant/export.csv?user__password__startswith=a", 400),
+        ("/admin/accounts/modelgrant/export.json?foo=bar", 302),
+        ("/admin/accounts/modelgrant/give/user/99999999999999999999999/", 302),
+        ("/admin/accounts/modelgrant/give/user/x/", 302),
+        ("/admin/accounts/modelgrant/matrix/?up=x&mp=-1&role=%00&folder=%ff", 200),
         ("/admin/accounts/role/?p=-1", 200),
         ("/admin/accounts/user/?o=99.x", 200),
         ("/admin/accounts/user/?q=%00%ff", 200),

@@ -1,4 +1,4 @@
-"""authentication: one statement per unknown token, none for a known one, and no stale answer."""
+"""authentication: two statements per unknown token, none for a known one, and no stale answer."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
@@ -17,7 +17,7 @@ from accounts.authentication import identify_sync
 from accounts.capabilities import Capability
 from accounts.credentials import Credential, Place
 from accounts.identity import Auth
-from accounts.models import ApiToken, Role, Session, User
+from accounts.models import ApiToken, ModelGrant, Role, Session, User
 
 pytestmark = pytest.mark.django_db
 
@@ -53,11 +53,11 @@ def api_token(user: User, **fields: object) -> str:
     return token
 
 
-def test_unknown_token_costs_one_statement_and_a_known_one_none(
+def test_unknown_token_costs_two_statements_and_a_known_one_none(
     user: User, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     _, jwt = services.start_session(user, ip=None, user_agent="")
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):  # who they are, which models they were given
         first = identify_sync(bearer(jwt))
     with django_assert_num_queries(0):
         assert [identify_sync(bearer(jwt)) for _ in range(3)] == [first] * 3
@@ -72,10 +72,10 @@ def test_last_use_is_written_once_a_minute(
     user: User, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     token = api_token(user)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         identify_sync(bearer(token))
     authentication.cache.drop_all()
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         identify_sync(bearer(token))
     row = ApiToken.objects.get()
     assert timezone.now() - row.last_used_at < timedelta(minutes=1)
@@ -118,9 +118,22 @@ CHANGES: dict[str, Callable[[User], object]] = {
     "a capability of the user's own": lambda user: user.user_permissions.add(capability("can_fly")),
     "role saved": lambda user: user.role.save(),
     "user saved": lambda user: user.save(),
+    "a model given": lambda user: give(user=user),
+    "a model given to the role": lambda user: give(role=user.role),
+    "a model given to a team": lambda user: give(team=team()),
+    "a team joined": lambda user: user.groups.add(team()),
+    "a team deleted": lambda user: team().delete(),
     "token deleted": lambda user: user.api_tokens.get().delete(),
     "user deleted": lambda user: user.delete(),
 }
+
+
+def team() -> Group:
+    return Group.objects.get_or_create(name="crew")[0]
+
+
+def give(**holder: Any) -> None:
+    ModelGrant.objects.create(folder="loras", item_name="a", **holder)
 
 
 def capability(codename: str) -> Permission:
