@@ -15,6 +15,7 @@ from comfyproxy.files import TYPES
 from comfyproxy.filters.history import visible_entry
 from comfyproxy.filters.queue import may_see_prompt, prompt_ids
 from comfyproxy.handlers.queue import deletion_ids
+from comfyproxy.queuewatch import look
 from comfyproxy.sharing import sees
 
 Entries = dict[str, Any]
@@ -127,14 +128,16 @@ async def newest_pages(identity: Identity, count: int | None) -> AsyncIterator[E
         return
     left = MAX_OWN if count is None else min(count, MAX_OWN)
     left_bytes = MAX_OWN_BYTES
-    await reconcile.settle(user_id)
+    has_asked = await reconcile.catch_up(user_id)
     last: str | None = None
     while left > 0 and left_bytes > 0:
         size = min(PAGE_BYTES, left_bytes)
         ids = await ownership.ended(user_id, before=last, limit=min(PAGE, left), max_bytes=size)
         if not ids:
+            if not has_asked:
+                await look()  # a ComfyUI that is down must not look like an empty history
             return
-        last = ids[-1]
+        has_asked, last = True, ids[-1]
         entries, _ = await shown_entries(ids)
         left -= len(entries)
         owners = await ownership.owners(entries)

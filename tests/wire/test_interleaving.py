@@ -90,8 +90,9 @@ class Actor:
         self.get("/prompt")
         self.get("/api/history?max_items=3")
         history = self.get("/history")
-        self.get("/internal/files/output")
-        self.get("/internal/files/input")
+        for folder in ("output", "input"):
+            # Newest first; what ended within the same millisecond comes in any order.
+            self.seen.append(sorted(self.client.get(f"/internal/files/{folder}").json()))
         for entry in history.values():
             for output in entry["outputs"].values():
                 for file in output.get("images", ()):
