@@ -7,9 +7,11 @@ upstream at all).
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from accounts.grants import current_folder
 
 EMBEDDINGS: Final = "embeddings"
 # Folders that `GET /models` lists but that hold no models: Python files and YAML of ComfyUI's.
@@ -49,7 +51,7 @@ def everything(folder: str, name: str) -> bool:
 
 
 def nothing(folder: str, name: str) -> bool:
-    """For everyone else, as long as there are no grants."""
+    """For whoever was given none."""
     return False
 
 
@@ -78,14 +80,18 @@ class KnownModels:
     )
     # What `find` answers for names spelt as ComfyUI lists them: lists of nodes hold thousands.
     _listed: dict[str, tuple[Model, ...]] = field(init=False, repr=False, compare=False)
+    # Of each folder its names, of each name the folders that list it, letter by letter.
+    _names: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
+    _holders: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names_index: dict[str, list[Model]] = {}
         stems: dict[tuple[str, str], list[Model]] = {}
-        for folder, names in self.folders.items():
-            if folder in NOT_MODELS:
-                continue
+        holders: dict[str, frozenset[str]] = {}
+        own = {name: names for name, names in self.folders.items() if name not in NOT_MODELS}
+        for folder, names in own.items():
             for name in names:
+                holders[name] = holders.get(name, frozenset()) | {folder}
                 model = Model(folder, name)
                 for key in _tails(normal_name(name).casefold()):
                     names_index.setdefault(key, []).append(model)
@@ -94,6 +100,8 @@ class KnownModels:
                             stems.setdefault((folder, stem), []).append(model)
         object.__setattr__(self, "_by_name", {k: tuple(v) for k, v in names_index.items()})
         object.__setattr__(self, "_by_stem", {k: tuple(v) for k, v in stems.items()})
+        object.__setattr__(self, "_holders", holders)
+        object.__setattr__(self, "_names", {name: frozenset(own[name]) for name in own})
         object.__setattr__(self, "_listed", {})
         listed = {model.name for models in names_index.values() for model in models}
         object.__setattr__(self, "_listed", {name: self.find(name) for name in listed})
@@ -114,6 +122,45 @@ class KnownModels:
             found = _first(self._by_name.get(tail) for tail in _tails(key))
         return found
 
+    def find_all(self, text: str) -> tuple[Model, ...]:
+        """As `find`, but of a longer path every end that is known: for who has to be sure."""
+        found = self.find(text)
+        key = normal_name(text).casefold() if found else ""
+        if not found or key in self._by_name:
+            return found
+        return _all(self._by_name.get(tail) for tail in _tails(key))
+
+    def folder(self, name: str) -> str | None:
+        """A folder as it is listed, by that name or a former one; None: there is none."""
+        return next((n for n in (name, current_folder(name)) if n in self.folders), None)
+
+    def is_listed(self, name: str) -> bool:
+        """Whether some folder lists exactly that name."""
+        return name in self._holders
+
+    def holds(self, folder: str, name: str) -> bool:
+        """Whether the folder lists exactly that name."""
+        return folder in self._holders.get(name, ())
+
+    def sources(self, names: Collection[str]) -> frozenset[str]:
+        """The folders that a list with these names of models is a list of; none where names
+        are spelt otherwise, or come from parts of several folders.
+
+        Every folder that lists all of them, but if they are all that some list, then those
+        only: a folder with one model in it is not any larger one's. Else the folders that are
+        in the list as a whole, if these make it up (`checkpoints` and `diffusion_models`).
+        """
+        wanted = frozenset(names)
+        held = [self._holders.get(name, frozenset()) for name in wanted]
+        if not held or not all(held):
+            return frozenset()
+        common = held[0].intersection(*held)
+        if common:
+            whole = {name for name in common if len(self._names[name]) == len(wanted)}
+            return frozenset(whole) or common
+        parts = {name for name, own in self._names.items() if own and own <= wanted}
+        return frozenset(parts) if all(map(parts.intersection, held)) else frozenset()
+
     def find_embeddings(self, text: str) -> Iterator[tuple[str, tuple[Model, ...]]]:
         """(name, models) for every `embedding:` or `<lora:` mention in a free text."""
         for match in _EMBEDDING.finditer(text):
@@ -124,9 +171,10 @@ class KnownModels:
 
     def _bare(self, name: str, folder: str) -> tuple[Model, ...]:
         """Models of one folder by a name that may lack its extension. Upstream takes an
-        absolute path too, so the longest known end of the name counts."""
+        absolute path too, so of a longer one every known end counts."""
         key = normal_name(name).casefold()
-        return _first(self._by_stem.get((folder, tail)) for tail in _tails(key))
+        found = self._by_stem.get((folder, key), ())
+        return found or _all(self._by_stem.get((folder, tail)) for tail in _tails(key))
 
 
 def _tails(name: str) -> Iterator[str]:
@@ -138,6 +186,10 @@ def _tails(name: str) -> Iterator[str]:
 
 def _first(found: Iterable[tuple[Model, ...] | None]) -> tuple[Model, ...]:
     return next((models for models in found if models), ())
+
+
+def _all(found: Iterable[tuple[Model, ...] | None]) -> tuple[Model, ...]:
+    return tuple(dict.fromkeys(model for models in found for model in models or ()))
 
 
 def _suffix(name: str) -> str:
@@ -166,51 +218,17 @@ def allowed_names(folder: str, names: Iterable[str], allowed: Allowed) -> list[s
     return [name for name in names if folder in NOT_MODELS or allowed(folder, name)]
 
 
+def choice_name(item: Any) -> str | None:
+    """What a member of a list to choose from is called: itself, or what an object of it says
+    (`key`: dynamic combos of newer ComfyUI; `content`, `value`: custom nodes'). None: nothing."""
+    if isinstance(item, dict):
+        item = next((item[key] for key in ("key", "content", "value") if key in item), None)
+    return item if isinstance(item, str) else None
+
+
 def looks_like_model(text: str) -> bool:
     """Whether a whole text has a model file's extension: if it is unknown, the list may be old."""
     return len(text) < 500 and text.lower().endswith(MODEL_SUFFIXES)
-
-
-def without_models(value: Any, known: KnownModels, allowed: Allowed) -> Any:
-    """Any JSON with every list in it freed of models the caller may not know of.
-
-    A list counts as a list of models by its content. Other members (`None`, `Baked VAE`,
-    `pixel_space`) stay. Containers that need no change are passed on as they are.
-    """
-    if isinstance(value, list):
-        kept = [
-            without_models(item, known, allowed)
-            for item in value
-            if not (isinstance(item, str) and is_hidden(item, known, allowed))
-        ]
-        return kept
-    if isinstance(value, dict):
-        return {key: _field(key, item, known, allowed) for key, item in value.items()}
-    return value
-
-
-def _field(key: str, value: Any, known: KnownModels, allowed: Allowed) -> Any:
-    # A default that names a hidden model would tell of it just as well.
-    if key == "default" and isinstance(value, str) and is_hidden(value, known, allowed):
-        return ""
-    return without_models(value, known, allowed)
-
-
-def names_models(value: Any, known: KnownModels) -> bool:
-    """Whether this JSON holds anything that `without_models` takes away from who may know of
-    no model. Far cheaper than trying."""
-    if isinstance(value, list):
-        for item in value:
-            if known.find(item) if isinstance(item, str) else names_models(item, known):
-                return True
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if isinstance(item, str):
-                if key == "default" and known.find(item):
-                    return True
-            elif names_models(item, known):
-                return True
-    return False
 
 
 def is_hidden(text: str, known: KnownModels, allowed: Allowed) -> bool:

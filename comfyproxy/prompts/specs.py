@@ -1,34 +1,37 @@
 """What `GET /object_info` says about a node's inputs: which name files, prefixes, models."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, Final
 
-from comfyproxy.filters.definitions import Definition, definitions, file_folder, lists_models
+from comfyproxy.filters.definitions import Input, definitions, file_folder, model_folders
 from comfyproxy.filters.models import KnownModels
 
+PREFIX_NAME: Final = "filename_prefix"
 _NUMBER_TYPES: Final = ("FLOAT", "INT")
 
 
 class Kind(Enum):
-    """How an input's text is to be read."""
+    """How an input's text is to be read; of two readings the later one here is the safer."""
 
     TEXT = auto()  # free text, or anything else
     NUMBER = auto()  # ComfyUI turns a text into a number here
     LIST = auto()  # one of a list of values
-    FILE = auto()  # a file of ComfyUI's input, output or temp folder
     MODEL = auto()  # a file of a model folder
+    FILE = auto()  # a file of ComfyUI's input, output or temp folder
     PREFIX = auto()  # where a result is written
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One input. `file_type` is the folder that an unannotated file name means."""
+    """One input. `file_type` is the folder that an unannotated file name means; `folders`
+    those whose models a list holds, as far as that can be told."""
 
     kind: Kind
     optional: bool = False
     file_type: str = "input"
     default: Any = None
+    folders: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +51,35 @@ def node_spec(info: Any, models: KnownModels, input_files: frozenset[str]) -> No
     if not isinstance(info, dict):
         return UNKNOWN_NODE
     is_output = info.get("output_node") is True
-    inputs = {
-        name: _input_spec(name, definition, group == "optional", is_output, models, input_files)
-        for group, name, definition in definitions(info)
-    }
+    inputs: dict[str, InputSpec] = {}
+    for found in definitions(info):
+        spec = _input_spec(found, is_output, models, input_files)
+        for name in found.names:
+            inputs[name] = _either(inputs[name], spec) if name in inputs else spec
     return NodeSpec(inputs, is_output)
 
 
+def _either(one: InputSpec, other: InputSpec) -> InputSpec:
+    """Of inputs of one name, of which the prompt's other values decide which is meant: the
+    one that asks for more care."""
+    safer = max(one, other, key=lambda spec: spec.kind.value)
+    return safer if one.folders == other.folders else replace(safer, folders=frozenset())
+
+
 def _input_spec(
-    name: str,
-    definition: Definition,
-    optional: bool,
-    is_output: bool,
-    models: KnownModels,
-    input_files: frozenset[str],
+    found: Input, is_output: bool, models: KnownModels, input_files: frozenset[str]
 ) -> InputSpec:
+    definition, optional, name = found.definition, found.optional, found.own_name
     kind, default = definition.type, definition.options.get("default")
-    if name == "filename_prefix" or (name == "prefix" and is_output and kind == "STRING"):
+    if name == PREFIX_NAME or (name == "prefix" and is_output and kind == "STRING"):
         return InputSpec(Kind.PREFIX, optional, default=default)
     folder = file_folder(definition, models, input_files)
     if folder is not None:
         return InputSpec(Kind.FILE, optional, folder, default)
-    if definition.is_list:
-        is_model = lists_models(definition, models)
-        return InputSpec(Kind.MODEL if is_model else Kind.LIST, optional, default=default)
+    if definition.is_list or definition.route:
+        folders = model_folders(definition, models)
+        if folders is None:
+            return InputSpec(Kind.LIST, optional, default=default)
+        return InputSpec(Kind.MODEL, optional, default=default, folders=folders)
     number = isinstance(kind, str) and kind in _NUMBER_TYPES
     return InputSpec(Kind.NUMBER if number else Kind.TEXT, optional, default=default)
