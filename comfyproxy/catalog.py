@@ -8,11 +8,13 @@ reads; a prompt is judged by what is known now.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Final
+
+import orjson
 
 from accounts.capabilities import Capability
 from accounts.errors import UpstreamTimeout, UpstreamUnreachable
@@ -21,7 +23,7 @@ from comfyproxy import filerecords, upstream
 from comfyproxy.filters.models import Allowed, KnownModels, everything
 from comfyproxy.kept import Kept
 from comfyproxy.nodeinfo import Encoded, NodeInfo, Sight
-from comfyproxy.prompts.specs import NodeSpec, node_spec
+from comfyproxy.prompts.specs import NodeSpecs
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def _kept_answers() -> Kept[Hashable, Encoded]:
 class Catalog:
     """One fetch. `digest` stands for the bytes that ComfyUI answered."""
 
-    specs: Mapping[str, NodeSpec]
+    specs: NodeSpecs
     models: KnownModels
     nodes: NodeInfo
     fetched_at: float
@@ -70,8 +72,16 @@ class Catalog:
         digest: bytes = b"",
     ) -> "Catalog":
         """Of ComfyUI's answers. `input_files`: names at the top of its input folder."""
-        specs = {name: node_spec(node, models, input_files) for name, node in info.items()}
-        return cls(specs, models, NodeInfo.read(info, models, input_files), fetched_at, digest)
+        pieces = {name: orjson.dumps(node) for name, node in info.items()}
+        specs = NodeSpecs(pieces, models, input_files)
+        nodes = NodeInfo.read(info, pieces, models, input_files)
+        return cls(specs, models, nodes, fetched_at, digest)
+
+    async def read_specs(self, classes: Collection[str]) -> None:
+        """See to it that these node classes' specs can be looked up without work."""
+        unread = self.specs.unread(classes)
+        if unread:
+            await asyncio.to_thread(lambda: [self.specs[name] for name in unread])
 
     async def object_info(self, sight: Sight) -> Encoded:
         """`GET /object_info` for such a caller."""

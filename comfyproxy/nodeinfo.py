@@ -105,14 +105,19 @@ class NodeInfo:
 
     @classmethod
     def read(
-        cls, info: Mapping[str, Any], models: KnownModels, input_files: frozenset[str]
+        cls,
+        info: Mapping[str, Any],
+        pieces: Pieces,
+        models: KnownModels,
+        input_files: frozenset[str],
     ) -> Self:
-        """Take ComfyUI's answer apart. `input_files`: names at the top of the input folder."""
+        """Take ComfyUI's answer apart. `pieces`: each of its nodes as JSON; `input_files`:
+        names at the top of the input folder."""
         encoded: dict[str, bytes] = {}
         special: dict[str, _Special] = {}
         marker = Marker(models)
         for name, node in info.items():
-            piece = orjson.dumps(node)
+            piece = pieces[name]
             # A search through bytes spares most nodes the walk through all their values.
             names_users = any(start in piece for start in _NAMESPACE_STARTS) and names_any(node)
             marked = marker.marked(node)

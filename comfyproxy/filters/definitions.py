@@ -6,7 +6,7 @@ Nothing here depends on node names: unknown custom nodes are judged by what they
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -53,7 +53,7 @@ class Definition:
     @property
     def route(self) -> str:
         """Where the page itself fetches the list from; empty: nowhere."""
-        remote = self.options.get("remote")
+        remote = self.options.get("remote") if self.options else None
         return str(remote.get("route", "")) if isinstance(remote, dict) else ""
 
     @property
@@ -61,14 +61,14 @@ class Definition:
         """The kinds of upload that the page offers here."""
         return tuple(flag for flag in UPLOAD_FLAGS if self.options.get(flag))
 
-    def texts(self) -> Iterator[str]:
+    def texts(self) -> list[str]:
         """The texts in the list."""
-        return (value for value in self.values or () if isinstance(value, str))
+        return [value for value in self.values or () if isinstance(value, str)]
 
-    def names(self) -> Iterator[str]:
+    def names(self) -> list[str]:
         """What the members of the list are called."""
-        found = (choice_name(value) for value in self.values or ())
-        return (name for name in found if name is not None)
+        found = map(choice_name, self.values or ())
+        return [name for name in found if name is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def definitions(info: Any) -> Iterator[Input]:
 
 def _inputs(groups: Any, prefixes: Iterable[str], path: Path) -> Iterator[Input]:
     for group, name, raw in _members(groups):
-        names = tuple(f"{prefix}{name}" for prefix in prefixes)
+        names = tuple([f"{prefix}{name}" for prefix in prefixes])
         found = Input(names, group == "optional", (*path, group, name), _definition(raw))
         yield found
         yield from _nested(found)
@@ -129,6 +129,8 @@ def _nested(parent: Input) -> Iterator[Input]:
     is repeated under numbered or listed names.
     """
     options, path = parent.definition.options, (*parent.path, 1)
+    if not options:
+        return
     prefixes = [f"{name}." for name in parent.names]
     choices = options.get("options")
     for choice in choices if isinstance(choices, list) else ():
@@ -176,9 +178,7 @@ def model_folders(definition: Definition, models: KnownModels) -> frozenset[str]
     return frozenset() if is_embeddings else None
 
 
-def file_folder(
-    definition: Definition, models: KnownModels, input_files: Collection[str]
-) -> str | None:
+def file_folder(definition: Definition, models: KnownModels, input_files: Set[str]) -> str | None:
     """The folder of ComfyUI's (`input`, `output`, `temp`) whose files the values name; None
     where they name none.
 
@@ -190,6 +190,6 @@ def file_folder(
     if is_recorded or definition.upload_flags or route is not None:
         folder = definition.options.get("image_folder") or (route[1] if route else "")
         return folder if folder in _FOLDERS else INPUT
-    if any(text in input_files for text in definition.texts()):
-        return None if model_folders(definition, models) is not None else INPUT
-    return None
+    if input_files.isdisjoint(definition.texts()):
+        return None
+    return INPUT if model_folders(definition, models) is None else None

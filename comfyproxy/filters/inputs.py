@@ -6,7 +6,7 @@ that is their namespace, which no such list shows.
 
 import mimetypes
 import posixpath
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -62,9 +62,7 @@ class FileList:
         return suffix in self.suffixes or _content_type(suffix) in self.content_types
 
 
-def file_lists(
-    info: Any, models: KnownModels, input_files: Collection[str]
-) -> tuple[FileList, ...]:
+def file_lists(info: Any, models: KnownModels, input_files: Set[str]) -> tuple[FileList, ...]:
     """The lists of input files in a node's definition. `input_files` are the names at the top
     of the input folder. Lists that the page fetches itself are not among them."""
     return tuple(
@@ -76,7 +74,7 @@ def file_lists(
     )
 
 
-def _file_list(found: Input, input_files: Collection[str]) -> FileList:
+def _file_list(found: Input, input_files: Set[str]) -> FileList:
     flags = found.definition.upload_flags
     types = {kind for flag in flags for kind in _CONTENT_TYPES.get(flag, ())}
     suffixes = {suffix for flag in flags for suffix in _SUFFIXES.get(flag, ())}

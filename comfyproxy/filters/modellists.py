@@ -115,58 +115,74 @@ class Marker:
 
     def _list(self, value: list[Any]) -> tuple[Any, frozenset[str]]:
         """The list, marked, and the folders whose models it lists."""
-        if not all(isinstance(item, str) for item in value):
+        if not set(map(type, value)) <= {str}:
             return self._mark_list(value)
+        # By far the most and the longest, and many nodes have the same.
         key = tuple(value)
         found = self._lists.get(key)
         if found is None:
-            found = self._lists[key] = self._mark_list(value)
+            found = self._lists[key] = self._mark_texts(value)
         return found
 
+    def _mark_texts(self, value: list[str]) -> tuple[Any, frozenset[str]]:
+        named = self._naming(set(value))
+        if not named:
+            return value, _ANY
+        sources = self._known.sources(named)
+        members = (self._choice(text, text, sources) if text in named else text for text in value)
+        return ChoiceList(tuple(members)), sources
+
     def _mark_list(self, value: list[Any]) -> tuple[Any, frozenset[str]]:
-        named = {
-            name
-            for item in value
-            if (name := choice_name(item)) is not None and self._names_model(name)
-        }
+        names = [choice_name(item) for item in value]
+        named = self._naming({name for name in names if name is not None})
         sources = self._known.sources(named)
         members: list[Any] = []
         # Of `[names, {"default": …}]`, the older style of a definition: of the names.
         before = _ANY
-        for item in value:
+        for item, name in zip(value, names, strict=True):
             member: Any = item
             if isinstance(item, dict):
                 member = self._dict(item, before)
             elif isinstance(item, list):
                 member, found = self._list(item)
                 before = found or before
-            name = choice_name(item)
-            members.append(self._choice(member, name, sources) if name in named else member)
-        if all(new is old for new, old in zip(members, value, strict=True)):
-            return value, sources
-        is_choice = any(isinstance(member, Choice) for member in members)
-        return ChoiceList(tuple(members)) if is_choice else members, sources
+            if name is not None and name in named:
+                member = self._choice(member, name, sources)
+            members.append(member)
+        if named:
+            return ChoiceList(tuple(members)), sources
+        is_same = all(new is old for new, old in zip(members, value, strict=True))
+        return value if is_same else members, sources
 
-    def _names_model(self, name: str) -> bool:
-        # A word without a dot in it (a type, such as `MODEL`) only as it is listed.
-        return self._known.is_listed(name) or ("." in name and bool(self._known.find(name)))
+    def _naming(self, names: set[str]) -> frozenset[str]:
+        """Those that name models; a word without a dot in it (a type, such as `MODEL`) only
+        as a folder lists it."""
+        listed = self._known.listed(names)
+        if not listed and "." not in "".join(names):
+            return listed
+        return listed.union(n for n in names - listed if "." in n and self._known.find(n))
 
     def _dict(self, value: dict[str, Any], sources: frozenset[str]) -> Any:
         """`sources`: the folders that a default in it is judged by."""
         members: dict[str, Any] = {}
         keys: dict[str, Choice] = {}
+        is_same = True
         if isinstance(value.get("options"), list):
             sources = self._list(value["options"])[1] or sources
         for key, item in value.items():
+            member = item
             if isinstance(item, str):
-                members[key] = self._text(key, item, sources)
-            else:
-                members[key] = self.marked(item)
-            if looks_like_model(key) and self._known.find(key):
+                if key == "default" or "." in item:
+                    member = self._text(key, item, sources)
+            elif isinstance(item, (list, dict)):
+                member = self.marked(item)
+            is_same = is_same and member is item
+            members[key] = member
+            if "." in key and looks_like_model(key) and self._known.find(key):
                 keys[key] = self._choice(key, key, _ANY)
         if keys:
             return ChoiceMap(members, keys)
-        return value if all(members[key] is value[key] for key in value) else members
+        return value if is_same else members
 
     def _text(self, key: str, text: str, sources: frozenset[str]) -> Any:
         # A default that names a hidden model would tell of it as well as a list; and so would
@@ -175,8 +191,7 @@ class Marker:
             return self._choice(text, text, sources)
         return text
 
-    def _choice(self, value: Any, name: str | None, sources: frozenset[str]) -> Choice:
-        assert name is not None
+    def _choice(self, value: Any, name: str, sources: frozenset[str]) -> Choice:
         if not isinstance(value, str):
             return Choice(value, self._models(name, sources))
         key = (value, sources)

@@ -88,23 +88,30 @@ class KnownModels:
         names_index: dict[str, list[Model]] = {}
         stems: dict[tuple[str, str], list[Model]] = {}
         holders: dict[str, frozenset[str]] = {}
+        keys: dict[str, str] = {}
         own = {name: names for name, names in self.folders.items() if name not in NOT_MODELS}
         for folder, names in own.items():
+            alone = frozenset({folder})
             for name in names:
-                holders[name] = holders.get(name, frozenset()) | {folder}
-                model = Model(folder, name)
-                for key in _tails(normal_name(name).casefold()):
-                    names_index.setdefault(key, []).append(model)
+                held = holders.get(name)
+                holders[name] = alone if held is None else held | alone
+                model, tails = Model(folder, name), _tails(normal_name(name).casefold())
+                keys[name] = tails[0]
+                for tail in tails:
+                    names_index.setdefault(tail, []).append(model)
                     if folder in _STEM_FOLDERS:
-                        for stem in {key, key.removesuffix(_suffix(key))}:
+                        for stem in _stems(tail):
                             stems.setdefault((folder, stem), []).append(model)
-        object.__setattr__(self, "_by_name", {k: tuple(v) for k, v in names_index.items()})
-        object.__setattr__(self, "_by_stem", {k: tuple(v) for k, v in stems.items()})
-        object.__setattr__(self, "_holders", holders)
-        object.__setattr__(self, "_names", {name: frozenset(own[name]) for name in own})
-        object.__setattr__(self, "_listed", {})
-        listed = {model.name for models in names_index.values() for model in models}
-        object.__setattr__(self, "_listed", {name: self.find(name) for name in listed})
+        by_name = {tail: tuple(models) for tail, models in names_index.items()}
+        found = {
+            "_by_name": by_name,
+            "_by_stem": {key: tuple(models) for key, models in stems.items()},
+            "_listed": {name: by_name[key] for name, key in keys.items()},
+            "_names": {name: frozenset(own[name]) for name in own},
+            "_holders": holders,
+        }
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
 
     def find(self, text: str) -> tuple[Model, ...]:
         """The models that a whole text may name; empty for any other text.
@@ -134,9 +141,9 @@ class KnownModels:
         """A folder as it is listed, by that name or a former one; None: there is none."""
         return next((n for n in (name, current_folder(name)) if n in self.folders), None)
 
-    def is_listed(self, name: str) -> bool:
-        """Whether some folder lists exactly that name."""
-        return name in self._holders
+    def listed(self, names: Collection[str]) -> frozenset[str]:
+        """Those of the names that some folder lists, letter by letter."""
+        return frozenset(self._holders.keys() & names)
 
     def holds(self, folder: str, name: str) -> bool:
         """Whether the folder lists exactly that name."""
@@ -177,11 +184,13 @@ class KnownModels:
         return found or _all(self._by_stem.get((folder, tail)) for tail in _tails(key))
 
 
-def _tails(name: str) -> Iterator[str]:
+def _tails(name: str) -> list[str]:
     """What a model is found by: its path and every end of it. A bare name is what people
     write; for embeddings every sub folder is a root of its own."""
+    if "/" not in name:
+        return [name]
     parts = name.split("/")[-_MAX_TAIL:]
-    return ("/".join(parts[index:]) for index in range(len(parts)))
+    return ["/".join(parts[index:]) for index in range(len(parts))]
 
 
 def _first(found: Iterable[tuple[Model, ...] | None]) -> tuple[Model, ...]:
@@ -192,8 +201,10 @@ def _all(found: Iterable[tuple[Model, ...] | None]) -> tuple[Model, ...]:
     return tuple(dict.fromkeys(model for models in found for model in models or ()))
 
 
-def _suffix(name: str) -> str:
-    return next((suffix for suffix in MODEL_SUFFIXES if name.endswith(suffix)), "")
+def _stems(name: str) -> set[str]:
+    """A name as it is, and without a model file's extension."""
+    stem, dot, suffix = name.rpartition(".")
+    return {name, stem} if f"{dot}{suffix}" in MODEL_SUFFIXES else {name}
 
 
 def _readings(run: str) -> set[str]:
@@ -228,7 +239,7 @@ def choice_name(item: Any) -> str | None:
 
 def looks_like_model(text: str) -> bool:
     """Whether a whole text has a model file's extension: if it is unknown, the list may be old."""
-    return len(text) < 500 and text.lower().endswith(MODEL_SUFFIXES)
+    return len(text) < 500 and "." in text and text.lower().endswith(MODEL_SUFFIXES)
 
 
 def is_hidden(text: str, known: KnownModels, allowed: Allowed) -> bool:

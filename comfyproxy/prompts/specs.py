@@ -1,8 +1,11 @@
 """What `GET /object_info` says about a node's inputs: which name files, prefixes, models."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, Final
+
+import orjson
 
 from comfyproxy.filters.definitions import Input, definitions, file_folder, model_folders
 from comfyproxy.filters.models import KnownModels
@@ -43,6 +46,41 @@ class NodeSpec:
 
 
 UNKNOWN_NODE: Final = NodeSpec()
+
+
+class NodeSpecs(Mapping[str, NodeSpec]):
+    """All node classes. Each is read when somebody first asks for it: of hundreds, prompts
+    use a few dozen."""
+
+    def __init__(
+        self, pieces: Mapping[str, bytes], models: KnownModels, input_files: frozenset[str]
+    ) -> None:
+        """`pieces`: each node's definition as JSON; `input_files`: names at the top of the
+        input folder."""
+        self._pieces = pieces
+        self._models = models
+        self._input_files = input_files
+        self._read: dict[str, NodeSpec] = {}
+
+    def __getitem__(self, name: str) -> NodeSpec:
+        found = self._read.get(name)
+        if found is None:
+            info = orjson.loads(self._pieces[name])
+            found = self._read[name] = node_spec(info, self._models, self._input_files)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._pieces
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pieces)
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def unread(self, names: Iterable[str]) -> list[str]:
+        """Those of the classes that nobody has asked for yet: megabytes, if they list models."""
+        return [name for name in names if name in self and name not in self._read]
 
 
 def node_spec(info: Any, models: KnownModels, input_files: frozenset[str]) -> NodeSpec:

@@ -32,7 +32,14 @@ INFO: dict[str, Any] = {
     "Text": {"description": f"u-turn in {BOB}, base.safetensors", "input": {}},
     "Odd": None,
 }
-NODES = NodeInfo.read(INFO, KNOWN, TOP)
+
+
+def nodes(info: dict[str, Any]) -> NodeInfo:
+    pieces = {name: orjson.dumps(node) for name, node in info.items()}
+    return NodeInfo.read(info, pieces, KNOWN, TOP)
+
+
+NODES = nodes(INFO)
 PICTURES = (f"{OWN}/b.png", f"{OWN}/a.png")
 
 
@@ -100,7 +107,7 @@ def test_answers_have_the_same_etag_exactly_if_they_are_equal() -> None:
 def test_callers_are_told_apart_by_their_namespace_only_where_nodes_name_users() -> None:
     alice, bob = Sight(nothing, OWN), Sight(nothing, BOB)
     assert NODES.key(alice) != NODES.key(bob)
-    plain = NodeInfo.read({"Images": INFO["Images"]}, KNOWN, TOP)
+    plain = nodes({"Images": INFO["Images"]})
     assert plain.key(alice) == plain.key(bob)
     assert plain.key(Sight(nothing, OWN, PICTURES)) != plain.key(alice)
     assert plain.key(Sight(everything, OWN)) != plain.key(alice)
