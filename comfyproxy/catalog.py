@@ -1,29 +1,23 @@
 """What ComfyUI offers: its nodes and its models, asked for at most every 30 s for everyone.
 
-`object_info` is megabytes of JSON; it is parsed and taken apart in a thread, once per change,
-and handed out as finished bytes. While ComfyUI is away, the last known serves whoever only
-reads; a prompt is judged by what is known now.
+While ComfyUI is away, what was known last serves whoever only reads; a prompt is judged by
+what is known now.
 """
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from time import monotonic
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from accounts.capabilities import Capability
 from accounts.errors import UpstreamTimeout, UpstreamUnreachable
 from accounts.identity import Identity
-from comfyproxy import filerecords, upstream
-from comfyproxy.filters.models import Allowed, KnownModels, everything
-from comfyproxy.kept import Kept
-from comfyproxy.nodeinfo import Encoded, NodeInfo, Sight
-from comfyproxy.prompts.specs import NodeSpecs
+from comfyproxy import filerecords
+from comfyproxy.filters.models import Allowed, everything
+from comfyproxy.nodeinfo import Sight
+from comfyproxy.offer import Catalog, fetch
 
 logger = logging.getLogger(__name__)
 
@@ -36,61 +30,9 @@ MIN_AGE_SECONDS: Final = 2.0
 PATIENCE_SECONDS: Final = 10.0
 # Between two fetches that names make necessary which the last one did not know.
 SPACING_SECONDS: Final = 0.25
-# Finished answers that are kept, a few hundred kilobytes each: one for each kind of caller,
-# and one for each user who has uploaded something.
-MAX_ENCODED_BYTES: Final = 32_000_000
 # Where the page's mask editor keeps the layers of what it paints: several files for each
 # mask. ComfyUI's own lists do not show them either.
 CLIPSPACE: Final = "clipspace"
-_INPUT_FILES: Final = "/internal/files/input"
-_UNTOLD: Final = "ComfyUI does not tell which nodes and models it has."
-_PARALLEL: Final = 8
-
-
-def _kept_answers() -> Kept[Hashable, Encoded]:
-    return Kept(MAX_ENCODED_BYTES, lambda answer: len(answer.zipped))
-
-
-@dataclass(frozen=True)
-class Catalog:
-    """One fetch. `digest` stands for the bytes that ComfyUI answered."""
-
-    specs: NodeSpecs
-    models: KnownModels
-    nodes: NodeInfo
-    fetched_at: float
-    digest: bytes = b""
-    _encoded: Kept[Hashable, Encoded] = field(default_factory=_kept_answers, compare=False)
-
-    @classmethod
-    def read(
-        cls,
-        info: Mapping[str, Any],
-        models: KnownModels,
-        input_files: frozenset[str],
-        fetched_at: float,
-        digest: bytes = b"",
-    ) -> "Catalog":
-        """Of ComfyUI's answers. `input_files`: names at the top of its input folder."""
-        pieces = {name: orjson.dumps(node) for name, node in info.items()}
-        specs = NodeSpecs(pieces, models, input_files)
-        nodes = NodeInfo.read(info, pieces, models, input_files)
-        return cls(specs, models, nodes, fetched_at, digest)
-
-    async def read_specs(self, classes: Collection[str]) -> None:
-        """See to it that these node classes' specs can be looked up without work."""
-        unread = self.specs.unread(classes)
-        if unread:
-            await asyncio.to_thread(lambda: [self.specs[name] for name in unread])
-
-    async def object_info(self, sight: Sight) -> Encoded:
-        """`GET /object_info` for such a caller."""
-        key = self.nodes.key(sight)
-        found = self._encoded.get(key)
-        if found is None:
-            found = await asyncio.to_thread(self.nodes.all, sight)
-            self._encoded.put(key, found)
-        return found
 
 
 def allowed_models(identity: Identity) -> Allowed:
@@ -198,56 +140,5 @@ def _fetched(task: asyncio.Task[Catalog]) -> None:
 
 async def _fetch() -> Catalog:
     global _current
-    started = monotonic()
-    answers = await asyncio.gather(*map(_body, ("/object_info", "/models", _INPUT_FILES)))
-    names = _names(answers[1])
-    lists = await _lists(names)
-    _current = await asyncio.to_thread(
-        _read, answers, dict(zip(names, lists, strict=True)), started
-    )
+    _current = await fetch(_current)
     return _current
-
-
-async def _lists(folders: Sequence[str]) -> list[bytes]:
-    slots = asyncio.Semaphore(_PARALLEL)
-
-    async def one(folder: str) -> bytes:
-        async with slots:
-            return await _body(f"/models/{upstream.segment(folder)}")
-
-    return await asyncio.gather(*(one(folder) for folder in folders))
-
-
-async def _body(path: str) -> bytes:
-    """An answer of ComfyUI's; nothing of what it does not have. Where it fails, what it has is
-    not known, and an unknown model would pass for a text."""
-    status, body = await upstream.get_body(path)
-    if status not in (200, 404):
-        raise UpstreamUnreachable(_UNTOLD)
-    return body if status == 200 else b""
-
-
-def _read(answers: Sequence[bytes], lists: Mapping[str, bytes], fetched_at: float) -> Catalog:
-    """The catalog of ComfyUI's answers: nodes, folders, input files; models by folder. What
-    has not changed is not read again, and what was made of it for callers still holds."""
-    hashed = hashlib.sha256()
-    for part in (*answers, *lists.values()):
-        hashed.update(b"%d:" % len(part))
-        hashed.update(part)
-    digest = hashed.digest()
-    known = _current
-    if known is not None and known.digest == digest:
-        return replace(known, fetched_at=fetched_at)
-    info = upstream.parsed(answers[0])
-    if not isinstance(info, dict):
-        raise UpstreamUnreachable(_UNTOLD)
-    models = KnownModels({folder: _names(body) for folder, body in lists.items()})
-    return Catalog.read(info, models, frozenset(_names(answers[2])), fetched_at, digest)
-
-
-def _names(body: bytes) -> tuple[str, ...]:
-    """A list of names. Raises UpstreamUnreachable for anything else but nothing."""
-    found = upstream.parsed(body) if body else []
-    if not isinstance(found, list):
-        raise UpstreamUnreachable(_UNTOLD)
-    return tuple(name for name in found if isinstance(name, str))

@@ -14,16 +14,16 @@ from typing import Any, Final, Self
 import orjson
 
 from comfyproxy.filters.folders import names_any, without_foreign
-from comfyproxy.filters.inputs import FileList, file_lists, with_own
-from comfyproxy.filters.modellists import ChoiceList, Marker, May, may_know, part_shown, shown
+from comfyproxy.filters.inputs import FileList, file_lists, may_list_files, with_own
+from comfyproxy.filters.modellists import ChoiceList, Marker, NameList, Viewer, part_shown, shown
 from comfyproxy.filters.models import Allowed, KnownModels
 from comfyproxy.kept import Kept
 
 # What is kept of nodes that list models, for all sets of models together. Whoever may know of
 # all needs about as much as ComfyUI's answer has, megabytes; most others far less.
 MAX_MODEL_SETS_BYTES: Final = 12_000_000
-# 1 takes half the time and gives a sixth more bytes; 6 takes a third more time for nothing.
-_GZIP_LEVEL: Final = 5
+# 5 takes twice the time, and its answers are a tenth smaller.
+_GZIP_LEVEL: Final = 3
 # How a text begins, as JSON, that may name something in a namespace.
 _NAMESPACE_STARTS: Final = (b'"u-', b'"U-')
 
@@ -72,19 +72,19 @@ class _Encoder:
     """Nodes with marked lists as JSON for one set of models. A list that several nodes have
     is encoded once."""
 
-    def __init__(self, may: May) -> None:
-        self._may = may
-        self._lists: dict[ChoiceList, orjson.Fragment] = {}
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._lists: dict[ChoiceList | NameList, orjson.Fragment] = {}
 
     def encode(self, info: Any) -> bytes:
         return orjson.dumps(info, self._default, orjson.OPT_PASSTHROUGH_DATACLASS)
 
     def _default(self, part: Any) -> Any:
-        if not isinstance(part, ChoiceList):
-            return part_shown(part, self._may)
+        if not isinstance(part, (ChoiceList, NameList)):
+            return part_shown(part, self._viewer)
         found = self._lists.get(part)
         if found is None:
-            found = orjson.Fragment(self.encode(part_shown(part, self._may)))
+            found = orjson.Fragment(self.encode(part_shown(part, self._viewer)))
             self._lists[part] = found
         return found
 
@@ -92,9 +92,12 @@ class _Encoder:
 class NodeInfo:
     """The definitions of all nodes."""
 
-    def __init__(self, encoded: Pieces, special: Mapping[str, _Special]) -> None:
+    def __init__(
+        self, encoded: Pieces, special: Mapping[str, _Special], models: KnownModels
+    ) -> None:
         """`encoded`: every node, in ComfyUI's order; those that are `special` are empty."""
         self._encoded = encoded
+        self._models = models
         self._by_models = {n: node for n, node in special.items() if not node.is_personal}
         self._personal = {n: node for n, node in special.items() if node.is_personal}
         self._names_users = any(node.names_users for node in special.values())
@@ -115,18 +118,21 @@ class NodeInfo:
         names at the top of the input folder."""
         encoded: dict[str, bytes] = {}
         special: dict[str, _Special] = {}
-        marker = Marker(models)
+        marker = Marker(models, input_files)
         for name, node in info.items():
             piece = pieces[name]
             # A search through bytes spares most nodes the walk through all their values.
             names_users = any(start in piece for start in _NAMESPACE_STARTS) and names_any(node)
+            marker.seen = False
             marked = marker.marked(node)
-            found = _Special(marked, names_users, file_lists(node, models, input_files))
+            may_list = marker.seen or may_list_files(piece)
+            lists = file_lists(node, models, input_files) if may_list else ()
+            found = _Special(marked, names_users, lists)
             if found.is_personal or marked is not node:
                 special[name] = found
                 piece = b""
             encoded[name] = piece
-        return cls(encoded, special)
+        return cls(encoded, special, models)
 
     def key(self, sight: Sight) -> Hashable:
         """Equal for callers who certainly get the same answer."""
@@ -136,9 +142,9 @@ class NodeInfo:
 
     def all(self, sight: Sight) -> Encoded:
         """Every node, for such a caller. For a thread: it takes tens of milliseconds."""
-        may = may_know(sight.allowed)
-        own = {name: _encode(node, sight, may) for name, node in self._personal.items()}
-        pieces = {**self._encoded, **self._models_listed(sight.allowed, may), **own}
+        viewer = Viewer(sight.allowed, self._models)
+        own = {name: _encode(node, sight, viewer) for name, node in self._personal.items()}
+        pieces = {**self._encoded, **self._models_listed(sight.allowed, viewer), **own}
         plain = orjson.dumps({name: orjson.Fragment(piece) for name, piece in pieces.items()})
         # Without a time in it: an ETag stands for the same bytes.
         zipped = gzip.compress(plain, _GZIP_LEVEL, mtime=0)
@@ -151,21 +157,21 @@ class NodeInfo:
             return b"{}"
         node = self._personal.get(name) or self._by_models.get(name)
         if node is not None:
-            piece = _encode(node, sight, may_know(sight.allowed))
+            piece = _encode(node, sight, Viewer(sight.allowed, self._models))
         return orjson.dumps({name: orjson.Fragment(piece)})
 
-    def _models_listed(self, allowed: Allowed, may: May) -> Pieces:
+    def _models_listed(self, allowed: Allowed, viewer: Viewer) -> Pieces:
         """The nodes that list models. Threads may come at the same time; then both encode."""
         found = self._with_models.get(allowed)
         if found is None:
-            encoder = _Encoder(may)
+            encoder = _Encoder(viewer)
             found = {name: encoder.encode(node.info) for name, node in self._by_models.items()}
             self._with_models.put(allowed, found)
         return found
 
 
-def _encode(node: _Special, sight: Sight, may: May) -> bytes:
-    info = shown(node.info, may)
+def _encode(node: _Special, sight: Sight, viewer: Viewer) -> bytes:
+    info = shown(node.info, viewer)
     if node.names_users and sight.namespace is not None:
         info = without_foreign(info, sight.namespace)
     if node.lists and sight.own_inputs:

@@ -151,17 +151,18 @@ class UpstreamStream:
         return chunk
 
     async def read(self, limit: int) -> bytes:
-        """The whole body; for answers that are known to be small.
+        """The whole body.
 
         Raises:
             UpstreamUnreachable, UpstreamTimeout: it ended before its end, or is over `limit`
         """
-        body = b""
+        pieces, size = [], 0
         async for chunk in self.chunks():
-            body += chunk
-            if len(body) > limit:
+            size += len(chunk)
+            if size > limit:
                 raise UpstreamUnreachable("ComfyUI's answer is too long.")
-        return body
+            pieces.append(chunk)
+        return b"".join(pieces)
 
     def close(self) -> None:
         """Drop the connection unless the body was read to its end."""

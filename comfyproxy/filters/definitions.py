@@ -25,7 +25,7 @@ _EMBEDDINGS_ROUTE: Final = re.compile(r"(?:/api)?/embeddings")
 _FOLDERS: Final = (INPUT, "output", "temp")
 # Types whose widget uploads what it recorded or drew and holds the names of the files
 # (ComfyUI 0.3.64: nodes_webcam.py, nodes_audio.py, nodes_load_3d.py).
-_RECORDED_TYPES: Final = ("WEBCAM", "AUDIO_RECORD", "LOAD_3D")
+RECORDED_TYPES: Final = ("WEBCAM", "AUDIO_RECORD", "LOAD_3D")
 # ComfyUI's own limit for repeated inputs (comfy_api/latest/_io.py, Autogrow._MaxNames).
 _MAX_REPEATED: Final = 100
 
@@ -186,7 +186,7 @@ def file_folder(definition: Definition, models: KnownModels, input_files: Set[st
     and no model, is a list of input files, flagged or not.
     """
     route = _FILES_ROUTE.fullmatch(definition.route)
-    is_recorded = isinstance(definition.type, str) and definition.type.startswith(_RECORDED_TYPES)
+    is_recorded = isinstance(definition.type, str) and definition.type.startswith(RECORDED_TYPES)
     if is_recorded or definition.upload_flags or route is not None:
         folder = definition.options.get("image_folder") or (route[1] if route else "")
         return folder if folder in _FOLDERS else INPUT

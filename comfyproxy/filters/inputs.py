@@ -16,6 +16,7 @@ from comfyproxy.filters.definitions import (
     FILE_UPLOAD,
     IMAGE_UPLOAD,
     INPUT,
+    RECORDED_TYPES,
     VIDEO_UPLOAD,
     Input,
     Option,
@@ -60,6 +61,12 @@ class FileList:
         """Whether such a file belongs in the list."""
         suffix = _suffix(file)
         return suffix in self.suffixes or _content_type(suffix) in self.content_types
+
+
+def may_list_files(piece: bytes) -> bool:
+    """Whether a node's definition, as JSON, may have lists of input files by what it declares,
+    apart from what they hold. Cheap; True may be wrong."""
+    return b"_upload" in piece or any(kind.encode() in piece for kind in RECORDED_TYPES)
 
 
 def file_lists(info: Any, models: KnownModels, input_files: Set[str]) -> tuple[FileList, ...]:

@@ -6,9 +6,9 @@ has too is judged by the list's own folders. JSON is looked through once (`Marke
 shown to each caller (`shown`; `part_shown` for an encoder).
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from comfyproxy.filters.models import (
     Allowed,
@@ -39,6 +39,15 @@ class ChoiceList:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class NameList:
+    """A list of names, of which `named` are models of the folders `sources`."""
+
+    names: list[str]
+    named: frozenset[str]
+    sources: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ChoiceMap:
     """An object with such keys; what is hidden is left out."""
 
@@ -46,93 +55,133 @@ class ChoiceMap:
     keys: dict[str, Choice]
 
 
-PARTS: Final = (Choice, ChoiceList, ChoiceMap)
-May = Callable[[Choice], bool]
+PARTS: Final = (Choice, ChoiceList, NameList, ChoiceMap)
 
 
-def may_know(allowed: Allowed) -> May:
-    """Whether a caller may know of what a choice names. Each is judged once."""
-    if allowed is everything:
-        return lambda choice: True
-    judged: dict[Choice, bool] = {}
+class Viewer:
+    """What somebody who may know of some models sees. Each question is answered once."""
 
-    def may(choice: Choice) -> bool:
-        found = judged.get(choice)
+    def __init__(self, allowed: Allowed, known: KnownModels) -> None:
+        self._allowed = allowed
+        self._known = known
+        self._choices: dict[Choice, bool] = {}
+        self._names: dict[frozenset[str], frozenset[str]] = {}
+
+    def may(self, choice: Choice) -> bool:
+        """Whether it is shown."""
+        found = self._choices.get(choice)
         if found is None:
-            found = any(allowed(model.folder, model.name) for model in choice.models)
-            judged[choice] = found
+            found = any(self._allowed(model.folder, model.name) for model in choice.models)
+            self._choices[choice] = found
         return found
 
-    return may
+    def listed(self, part: NameList) -> list[str]:
+        """What is shown of a list."""
+        if self._allowed is everything:
+            return part.names
+        shown = self._names.get(part.sources)
+        if shown is None:
+            shown = self._names[part.sources] = frozenset(
+                name
+                for folder in part.sources
+                for name in self._known.folders[folder]
+                if self._allowed(folder, name)
+            )
+        return [name for name in part.names if name in shown or name not in part.named]
 
 
-def part_shown(part: Any, may: May) -> Any:
+def part_shown(part: Any, viewer: Viewer) -> Any:
     """One of PARTS as JSON; what is inside may still hold others. A text that is no member of
     a list is emptied: it would tell of the model just as well."""
+    if isinstance(part, NameList):
+        return viewer.listed(part)
     if isinstance(part, ChoiceList):
         return [
             member.value if isinstance(member, Choice) else member
             for member in part.members
-            if not isinstance(member, Choice) or may(member)
+            if not isinstance(member, Choice) or viewer.may(member)
         ]
     if isinstance(part, ChoiceMap):
         return {
             key: member
             for key, member in part.members.items()
-            if key not in part.keys or may(part.keys[key])
+            if key not in part.keys or viewer.may(part.keys[key])
         }
     assert isinstance(part, Choice)
-    return part.value if may(part) else ""
+    return part.value if viewer.may(part) else ""
 
 
-def shown(value: Any, may: May) -> Any:
+def shown(value: Any, viewer: Viewer) -> Any:
     """Marked JSON as plain JSON."""
+    if isinstance(value, NameList):
+        return viewer.listed(value)
     if isinstance(value, PARTS):
-        value = part_shown(value, may)
+        value = part_shown(value, viewer)
     if isinstance(value, list):
-        return [shown(item, may) for item in value]
+        return [shown(item, viewer) for item in value]
     if isinstance(value, dict):
-        return {key: shown(item, may) for key, item in value.items()}
+        return {key: shown(item, viewer) for key, item in value.items()}
     return value
+
+
+class _Marked(NamedTuple):
+    """A list, marked; the folders whose models it lists; whether names that are looked out
+    for are in it."""
+
+    value: Any
+    sources: frozenset[str]
+    seen: bool
 
 
 class Marker:
     """Marks what names models. What names none is passed on as it is; equal lists come out
-    as one object, also from different nodes."""
+    as one object, also from different nodes.
 
-    def __init__(self, known: KnownModels) -> None:
+    On the way it looks out for other names in lists: `seen` says whether there were any since
+    it was last set to False.
+    """
+
+    def __init__(self, known: KnownModels, look_out_for: frozenset[str] = frozenset()) -> None:
         self._known = known
-        self._lists: dict[tuple[str, ...], tuple[Any, frozenset[str]]] = {}
-        self._choices: dict[Hashable, Choice] = {}
+        self._look_out_for = look_out_for
+        self._lists: dict[tuple[str, ...], _Marked] = {}
+        self.seen = False
 
     def marked(self, value: Any) -> Any:
         """Any JSON, marked."""
         if isinstance(value, list):
-            return self._list(value)[0]
+            return self._list(value).value
         if isinstance(value, dict):
             return self._dict(value, _ANY)
         return value
 
-    def _list(self, value: list[Any]) -> tuple[Any, frozenset[str]]:
-        """The list, marked, and the folders whose models it lists."""
+    def _list(self, value: list[Any]) -> _Marked:
         if not set(map(type, value)) <= {str}:
             return self._mark_list(value)
         # By far the most and the longest, and many nodes have the same.
         key = tuple(value)
         found = self._lists.get(key)
         if found is None:
-            found = self._lists[key] = self._mark_texts(value)
+            found = self._lists[key] = self._mark_names(value)
+        self.seen = self.seen or found.seen
         return found
 
-    def _mark_texts(self, value: list[str]) -> tuple[Any, frozenset[str]]:
-        named = self._naming(set(value))
-        if not named:
-            return value, _ANY
+    def _mark_names(self, value: list[str]) -> _Marked:
+        names = set(value)
+        seen = not self._look_out_for.isdisjoint(names)
+        named = self._naming(names)
         sources = self._known.sources(named)
-        members = (self._choice(text, text, sources) if text in named else text for text in value)
-        return ChoiceList(tuple(members)), sources
+        if sources:
+            return _Marked(NameList(value, named, sources), sources, seen)
+        if not named:
+            return _Marked(value, _ANY, seen)
+        members = (Choice(n, self._known.find(n)) if n in named else n for n in value)
+        return _Marked(ChoiceList(tuple(members)), _ANY, seen)
 
-    def _mark_list(self, value: list[Any]) -> tuple[Any, frozenset[str]]:
+    def _mark_list(self, value: list[Any]) -> _Marked:
+        if self._is_typed(value):
+            options = self._dict(value[1], _ANY)
+            return _Marked(value if options is value[1] else [value[0], options], _ANY, self.seen)
         names = [choice_name(item) for item in value]
         named = self._naming({name for name in names if name is not None})
         sources = self._known.sources(named)
@@ -144,21 +193,35 @@ class Marker:
             if isinstance(item, dict):
                 member = self._dict(item, before)
             elif isinstance(item, list):
-                member, found = self._list(item)
+                member, found, _ = self._list(item)
                 before = found or before
+            elif item in self._look_out_for:
+                self.seen = True
             if name is not None and name in named:
                 member = self._choice(member, name, sources)
             members.append(member)
         if named:
-            return ChoiceList(tuple(members)), sources
+            return _Marked(ChoiceList(tuple(members)), sources, self.seen)
         is_same = all(new is old for new, old in zip(members, value, strict=True))
-        return value if is_same else members, sources
+        return _Marked(value if is_same else members, sources, self.seen)
+
+    def _is_typed(self, value: list[Any]) -> bool:
+        """Whether this is a type's name and options, as most definitions are; quickly told."""
+        return (
+            len(value) == 2
+            and isinstance(value[1], dict)
+            and isinstance(value[0], str)
+            and "." not in value[0]
+            and choice_name(value[1]) is None
+            and value[0] not in self._look_out_for
+            and not self._known.is_listed(value[0])
+        )
 
     def _naming(self, names: set[str]) -> frozenset[str]:
         """Those that name models; a word without a dot in it (a type, such as `MODEL`) only
         as a folder lists it."""
         listed = self._known.listed(names)
-        if not listed and "." not in "".join(names):
+        if len(listed) == len(names) or not (listed or "." in "".join(names)):
             return listed
         return listed.union(n for n in names - listed if "." in n and self._known.find(n))
 
@@ -168,7 +231,7 @@ class Marker:
         keys: dict[str, Choice] = {}
         is_same = True
         if isinstance(value.get("options"), list):
-            sources = self._list(value["options"])[1] or sources
+            sources = self._list(value["options"]).sources or sources
         for key, item in value.items():
             member = item
             if isinstance(item, str):
@@ -192,17 +255,9 @@ class Marker:
         return text
 
     def _choice(self, value: Any, name: str, sources: frozenset[str]) -> Choice:
-        if not isinstance(value, str):
-            return Choice(value, self._models(name, sources))
-        key = (value, sources)
-        found = self._choices.get(key)
-        if found is None:
-            found = self._choices[key] = Choice(value, self._models(name, sources))
-        return found
-
-    def _models(self, name: str, sources: frozenset[str]) -> tuple[Model, ...]:
         own = sorted(folder for folder in sources if self._known.holds(folder, name))
-        return tuple(Model(folder, name) for folder in own) or self._known.find(name)
+        models = tuple(Model(folder, name) for folder in own)
+        return Choice(value, models or self._known.find(name))
 
 
 def without_models(value: Any, known: KnownModels, allowed: Allowed) -> Any:
@@ -211,7 +266,9 @@ def without_models(value: Any, known: KnownModels, allowed: Allowed) -> Any:
     Other members (`None`, `Baked VAE`, `pixel_space`) stay, in their order; a default that
     names a hidden model is emptied.
     """
-    return value if allowed is everything else shown(Marker(known).marked(value), may_know(allowed))
+    if allowed is everything:
+        return value
+    return shown(Marker(known).marked(value), Viewer(allowed, known))
 
 
 def hidden_among(names: Sequence[str], known: KnownModels, allowed: Allowed) -> frozenset[str]:

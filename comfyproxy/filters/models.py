@@ -9,7 +9,8 @@ import posixpath
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, Final, NamedTuple
 
 from accounts.grants import current_folder
 
@@ -41,6 +42,8 @@ _STEM_FOLDERS: Final = frozenset({EMBEDDINGS, LORAS})
 # How many folders of a long path are looked at, from its end.
 _MAX_TAIL: Final = 12
 
+_NOWHERE: Final[frozenset[str]] = frozenset()
+
 Allowed = Callable[[str, str], bool]
 """(folder, model name) → whether the caller may use it."""
 
@@ -61,8 +64,7 @@ def normal_name(name: str) -> str:
     return posixpath.normpath("/" + name.strip().replace("\\", "/")).lstrip("/").rstrip(" ./")
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(NamedTuple):
     """A file of a model folder."""
 
     folder: str
@@ -75,9 +77,6 @@ class KnownModels:
 
     folders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _by_name: dict[str, tuple[Model, ...]] = field(init=False, repr=False, compare=False)
-    _by_stem: dict[tuple[str, str], tuple[Model, ...]] = field(
-        init=False, repr=False, compare=False
-    )
     # What `find` answers for names spelt as ComfyUI lists them: lists of nodes hold thousands.
     _listed: dict[str, tuple[Model, ...]] = field(init=False, repr=False, compare=False)
     # Of each folder its names, of each name the folders that list it, letter by letter.
@@ -85,8 +84,7 @@ class KnownModels:
     _holders: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        names_index: dict[str, list[Model]] = {}
-        stems: dict[tuple[str, str], list[Model]] = {}
+        by_name: dict[str, tuple[Model, ...]] = {}
         holders: dict[str, frozenset[str]] = {}
         keys: dict[str, str] = {}
         own = {name: names for name, names in self.folders.items() if name not in NOT_MODELS}
@@ -95,23 +93,31 @@ class KnownModels:
             for name in names:
                 held = holders.get(name)
                 holders[name] = alone if held is None else held | alone
-                model, tails = Model(folder, name), _tails(normal_name(name).casefold())
+                only = (Model(folder, name),)
+                tails = _tails(normal_name(name).casefold())
                 keys[name] = tails[0]
                 for tail in tails:
-                    names_index.setdefault(tail, []).append(model)
-                    if folder in _STEM_FOLDERS:
-                        for stem in _stems(tail):
-                            stems.setdefault((folder, stem), []).append(model)
-        by_name = {tail: tuple(models) for tail, models in names_index.items()}
+                    by_name[tail] = by_name.get(tail, ()) + only
         found = {
             "_by_name": by_name,
-            "_by_stem": {key: tuple(models) for key, models in stems.items()},
             "_listed": {name: by_name[key] for name, key in keys.items()},
             "_names": {name: frozenset(own[name]) for name in own},
             "_holders": holders,
         }
-        for name, value in found.items():
-            object.__setattr__(self, name, value)
+        for field_name, value in found.items():
+            object.__setattr__(self, field_name, value)
+
+    @cached_property
+    def _by_stem(self) -> dict[tuple[str, str], tuple[Model, ...]]:
+        """Models of folders whose files are named without their extension, too."""
+        found: dict[tuple[str, str], tuple[Model, ...]] = {}
+        for folder in _STEM_FOLDERS:
+            for name in self.folders.get(folder, ()):
+                for tail in _tails(normal_name(name).casefold()):
+                    for stem in _stems(tail):
+                        known = found.get((folder, stem), ())
+                        found[folder, stem] = (*known, Model(folder, name))
+        return found
 
     def find(self, text: str) -> tuple[Model, ...]:
         """The models that a whole text may name; empty for any other text.
@@ -141,6 +147,10 @@ class KnownModels:
         """A folder as it is listed, by that name or a former one; None: there is none."""
         return next((n for n in (name, current_folder(name)) if n in self.folders), None)
 
+    def is_listed(self, name: str) -> bool:
+        """Whether some folder lists exactly that name."""
+        return name in self._holders
+
     def listed(self, names: Collection[str]) -> frozenset[str]:
         """Those of the names that some folder lists, letter by letter."""
         return frozenset(self._holders.keys() & names)
@@ -158,7 +168,7 @@ class KnownModels:
         in the list as a whole, if these make it up (`checkpoints` and `diffusion_models`).
         """
         wanted = frozenset(names)
-        held = [self._holders.get(name, frozenset()) for name in wanted]
+        held = [self._holders.get(name, _NOWHERE) for name in wanted]
         if not held or not all(held):
             return frozenset()
         common = held[0].intersection(*held)
@@ -233,7 +243,7 @@ def choice_name(item: Any) -> str | None:
     """What a member of a list to choose from is called: itself, or what an object of it says
     (`key`: dynamic combos of newer ComfyUI; `content`, `value`: custom nodes'). None: nothing."""
     if isinstance(item, dict):
-        item = next((item[key] for key in ("key", "content", "value") if key in item), None)
+        item = item.get("key") or item.get("content") or item.get("value")
     return item if isinstance(item, str) else None
 
 
