@@ -151,11 +151,13 @@ def _nested(parent: Input) -> Iterator[Input]:
 
 
 def _repeated(template: dict[str, Any]) -> Iterator[str]:
-    names = template.get("names")
+    names, prefix = template.get("names"), template.get("prefix")
     if isinstance(names, list):
         yield from (name for name in names[:_MAX_REPEATED] if isinstance(name, str))
-    elif isinstance(prefix := template.get("prefix"), str):
-        yield from (f"{prefix}{number}" for number in range(_MAX_REPEATED))
+    elif isinstance(prefix, str):
+        most = template.get("max")
+        count = most if isinstance(most, int) and most < _MAX_REPEATED else _MAX_REPEATED
+        yield from (f"{prefix}{number}" for number in range(count))
 
 
 def _definition(raw: Any) -> Definition:
