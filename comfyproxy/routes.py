@@ -57,15 +57,10 @@ _MODELS = (
     Rule("GET", "/experiment/models", Cap.ACCESS_API, VIEW, "folders_detailed"),
     Rule("GET", "/experiment/models/{folder}", Cap.ACCESS_API, VIEW, "models_detailed"),
     *(
-        Rule(
-            "GET",
-            f"{_PREVIEW}/{{folder}}/{{path_index}}/{name}",
-            Cap.ACCESS_API,
-            STREAM,
-            "model_preview",
-        )
-        for name in ("{+filename}", "{filename*}")
+        Rule("GET", f"{_PREVIEW}/{rest}", Cap.ACCESS_API, STREAM, "model_preview")
+        for rest in ("{folder}/{path_index}/{+filename}", "{folder}/{path_index}/{filename*}")
     ),
+    Rule("GET", f"{_PREVIEW}/{{rest*}}", Cap.ACCESS_API, VIEW, "later"),
     Rule("POST", "/models/download", Cap.MANAGE_BACKEND, VIEW, "later"),
     Rule("GET", "/models/download/{batch_id}", Cap.MANAGE_BACKEND, VIEW, "later"),
 )
