@@ -1,70 +1,38 @@
 """What ComfyUI offers: its nodes and its models, asked for at most every 30 s for everyone.
 
-`object_info` is megabytes of JSON; it is parsed and taken apart in a thread, once per fetch,
-and handed out as finished bytes.
+While ComfyUI is away, what was known last serves whoever only reads; a prompt is judged by
+what is known now.
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import logging
+from contextlib import suppress
+from dataclasses import replace
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from accounts.capabilities import Capability
-from accounts.errors import UpstreamUnreachable
+from accounts.errors import UpstreamTimeout, UpstreamUnreachable
 from accounts.identity import Identity
-from comfyproxy import filerecords, upstream
-from comfyproxy.filters.models import Allowed, KnownModels, everything
-from comfyproxy.nodeinfo import Encoded, NodeInfo, Sight
-from comfyproxy.prompts.specs import NodeSpec, node_spec
+from comfyproxy import filerecords
+from comfyproxy.filters.models import Allowed, everything
+from comfyproxy.nodeinfo import Sight
+from comfyproxy.offer import Catalog, fetch
+
+logger = logging.getLogger(__name__)
 
 MAX_AGE_SECONDS: Final = 30.0
+# Up to that age it serves readers while it is fetched anew.
+STALE_SECONDS: Final = 120.0
 # Whoever insists on fresh data (the frontend's refresh) gets what is at most this old.
 MIN_AGE_SECONDS: Final = 2.0
+# How long readers wait for a ComfyUI that does not answer, if there is something to show.
+PATIENCE_SECONDS: Final = 10.0
 # Between two fetches that names make necessary which the last one did not know.
 SPACING_SECONDS: Final = 0.25
-# Finished answers that are kept, a few hundred kilobytes each: one for each kind of caller,
-# and one for each user who has uploaded something.
-MAX_ENCODED: Final = 64
 # Where the page's mask editor keeps the layers of what it paints: several files for each
 # mask. ComfyUI's own lists do not show them either.
 CLIPSPACE: Final = "clipspace"
-_PARALLEL: Final = 8
-
-
-@dataclass(frozen=True)
-class Catalog:
-    """One fetch."""
-
-    specs: Mapping[str, NodeSpec]
-    models: KnownModels
-    nodes: NodeInfo
-    fetched_at: float
-    _encoded: OrderedDict[Sight, Encoded] = field(default_factory=OrderedDict, compare=False)
-
-    @classmethod
-    def read(
-        cls,
-        info: Mapping[str, Any],
-        models: KnownModels,
-        input_files: frozenset[str],
-        fetched_at: float,
-    ) -> "Catalog":
-        """Of ComfyUI's answers. `input_files`: names at the top of its input folder."""
-        specs = {name: node_spec(node, models, input_files) for name, node in info.items()}
-        return cls(specs, models, NodeInfo.read(info, models, input_files), fetched_at)
-
-    async def object_info(self, sight: Sight) -> Encoded:
-        """`GET /object_info` for such a caller."""
-        key = self.nodes.key(sight)
-        found = self._encoded.get(key)
-        if found is None:
-            found = self._encoded[key] = await asyncio.to_thread(self.nodes.all, key)
-        self._encoded.move_to_end(key)
-        while len(self._encoded) > MAX_ENCODED:
-            self._encoded.popitem(last=False)
-        return found
 
 
 def allowed_models(identity: Identity) -> Allowed:
@@ -91,6 +59,8 @@ async def sight_with_inputs(identity: Identity) -> Sight:
 
 _current: Catalog | None = None
 _fetching: asyncio.Task[Catalog] | None = None
+# Whether readers are being shown what is known from before; said once.
+_is_behind = False
 
 
 async def current(max_age_seconds: float = MAX_AGE_SECONDS) -> Catalog:
@@ -99,13 +69,30 @@ async def current(max_age_seconds: float = MAX_AGE_SECONDS) -> Catalog:
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
-    global _fetching
-    if _current is not None and monotonic() - _current.fetched_at < max_age_seconds:
+    if _current is not None and _age(_current) < max_age_seconds:
         return _current
-    if _fetching is None or _fetching.done():
-        _fetching = asyncio.ensure_future(_fetch())
     # Shielded: one caller who leaves must not end the fetch of the others.
-    return await asyncio.shield(_fetching)
+    return await asyncio.shield(_fetch_once())
+
+
+async def to_show(*, insists: bool = False) -> Catalog:
+    """The catalog for somebody who only reads: what is known, while a newer one is on its way
+    or ComfyUI is away. Who `insists` waits for one that is at most 2 s old, if there is any.
+
+    Raises:
+        UpstreamUnreachable, UpstreamTimeout: and nothing is known from before
+    """
+    known = _current
+    if known is None:
+        return await current()
+    if _age(known) < (MIN_AGE_SECONDS if insists else MAX_AGE_SECONDS):
+        return known
+    fetching = _fetch_once()
+    if insists or _age(known) >= STALE_SECONDS:
+        await asyncio.wait((fetching,), timeout=PATIENCE_SECONDS)
+        with suppress(UpstreamUnreachable, UpstreamTimeout):
+            return fetching.result() if fetching.done() else known
+    return known
 
 
 async def fresh() -> Catalog:
@@ -126,29 +113,32 @@ async def fresh() -> Catalog:
     return _current
 
 
+def _age(known: Catalog) -> float:
+    return monotonic() - known.fetched_at
+
+
+def _fetch_once() -> asyncio.Task[Catalog]:
+    """The fetch that is under way, or one that begins now."""
+    global _fetching
+    if _fetching is None or _fetching.done():
+        _fetching = asyncio.ensure_future(_fetch())
+        _fetching.add_done_callback(_fetched)
+    return _fetching
+
+
+def _fetched(task: asyncio.Task[Catalog]) -> None:
+    global _is_behind
+    error = None if task.cancelled() else task.exception()
+    if error is None:
+        _is_behind = False
+    elif not isinstance(error, (UpstreamUnreachable, UpstreamTimeout)):
+        logger.error("what ComfyUI offers could not be read", exc_info=error)
+    elif _current is not None and not _is_behind:
+        _is_behind = True
+        logger.warning("ComfyUI does not tell what it offers; what is known is shown meanwhile")
+
+
 async def _fetch() -> Catalog:
     global _current
-    started = monotonic()
-    info, folders, input_files = await asyncio.gather(
-        upstream.get_json("/object_info"),
-        upstream.get_json("/models"),
-        upstream.get_json("/internal/files/input"),
-    )
-    if not isinstance(info, dict) or not isinstance(folders, list):
-        raise UpstreamUnreachable("ComfyUI does not tell which nodes and models it has.")
-    models = KnownModels(await _models([name for name in folders if isinstance(name, str)]))
-    files = frozenset(name for name in input_files or () if isinstance(name, str))
-    _current = await asyncio.to_thread(Catalog.read, info, models, files, started)
+    _current = await fetch(_current)
     return _current
-
-
-async def _models(folders: list[str]) -> dict[str, tuple[str, ...]]:
-    slots = asyncio.Semaphore(_PARALLEL)
-
-    async def one(folder: str) -> tuple[str, ...]:
-        async with slots:
-            names = await upstream.get_json(f"/models/{upstream.segment(folder)}")
-        return tuple(name for name in names or () if isinstance(name, str))
-
-    lists = await asyncio.gather(*(one(folder) for folder in folders))
-    return dict(zip(folders, lists, strict=True))

@@ -46,16 +46,21 @@ _FILES = (
     Rule("GET", "/tags", Cap.ACCESS_API, VIEW, "later", API),
 )
 
+_PREVIEW = "/experiment/models/preview"
 _MODELS = (
     Rule("GET", "/object_info", Cap.ACCESS_API, STREAM, "object_info"),
     Rule("GET", "/object_info/{node_class}", Cap.ACCESS_API, STREAM, "object_info_one"),
     Rule("GET", "/models", Cap.ACCESS_API, VIEW, "model_folders"),
     Rule("GET", "/models/{folder}", Cap.ACCESS_API, VIEW, "models_in_folder"),
     Rule("GET", "/embeddings", Cap.ACCESS_API, VIEW, "embeddings"),
-    Rule("GET", "/view_metadata/{folder}", Cap.ACCESS_API, VIEW, "later"),
-    Rule("GET", "/experiment/models", Cap.ACCESS_API, VIEW, "later"),
-    Rule("GET", "/experiment/models/{folder}", Cap.ACCESS_API, VIEW, "later"),
-    Rule("GET", "/experiment/models/preview/{rest*}", Cap.ACCESS_API, VIEW, "later"),
+    Rule("GET", "/view_metadata/{folder}", Cap.ACCESS_API, STREAM, "model_metadata"),
+    Rule("GET", "/experiment/models", Cap.ACCESS_API, VIEW, "folders_detailed"),
+    Rule("GET", "/experiment/models/{folder}", Cap.ACCESS_API, VIEW, "models_detailed"),
+    *(
+        Rule("GET", f"{_PREVIEW}/{rest}", Cap.ACCESS_API, STREAM, "model_preview")
+        for rest in ("{folder}/{path_index}/{+filename}", "{folder}/{path_index}/{filename*}")
+    ),
+    Rule("GET", f"{_PREVIEW}/{{rest*}}", Cap.ACCESS_API, VIEW, "later"),
     Rule("POST", "/models/download", Cap.MANAGE_BACKEND, VIEW, "later"),
     Rule("GET", "/models/download/{batch_id}", Cap.MANAGE_BACKEND, VIEW, "later"),
 )

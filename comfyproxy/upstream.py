@@ -155,17 +155,18 @@ class UpstreamStream:
         return chunk
 
     async def read(self, limit: int) -> bytes:
-        """The whole body; for answers that are known to be small.
+        """The whole body.
 
         Raises:
             UpstreamUnreachable, UpstreamTimeout: it ended before its end, or is over `limit`
         """
-        body = b""
+        pieces, size = [], 0
         async for chunk in self.chunks():
-            body += chunk
-            if len(body) > limit:
+            size += len(chunk)
+            if size > limit:
                 raise UpstreamUnreachable("ComfyUI's answer is too long.")
-        return body
+            pieces.append(chunk)
+        return b"".join(pieces)
 
     def close(self) -> None:
         """Drop the connection unless the body was read to its end."""
@@ -235,6 +236,15 @@ async def get_json(path: str, **params: Any) -> Any:
     return data if status == 200 else None
 
 
+async def get_body(path: str) -> tuple[int, bytes]:
+    """(status, body) of a question, for answers to be parsed elsewhere.
+
+    Raises:
+        UpstreamUnreachable, UpstreamTimeout
+    """
+    return await _ask("GET", path, None, b"", {})
+
+
 async def request_json(
     method: str, path: str, payload: Any = None, *, query: bytes = b""
 ) -> tuple[int, Any]:
@@ -245,6 +255,15 @@ async def request_json(
     """
     headers = {"Content-Type": "application/json"} if payload is not None else {}
     data = orjson.dumps(payload) if payload is not None else None
+    status, raw = await _ask(method, path, data, query, headers)
+    if len(raw) > 1_000_000:
+        return status, await asyncio.to_thread(parsed, raw)
+    return status, parsed(raw)
+
+
+async def _ask(
+    method: str, path: str, data: bytes | None, query: bytes, headers: dict[str, str]
+) -> tuple[int, bytes]:
     with _translated():
         async with session(method).request(
             method,
@@ -254,10 +273,7 @@ async def request_json(
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=JSON_SECONDS, sock_connect=CONNECT_SECONDS),
         ) as response:
-            raw = await _bounded(response)
-    if len(raw) > 1_000_000:
-        return response.status, await asyncio.to_thread(_parsed, raw)
-    return response.status, _parsed(raw)
+            return response.status, await _bounded(response)
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
@@ -271,7 +287,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(pieces)
 
 
-def _parsed(raw: bytes) -> Any:
+def parsed(raw: bytes) -> Any:
     """The JSON, or None. Python's parser takes the bare NaN that ComfyUI writes for a node's
     value; such numbers become null."""
     try:

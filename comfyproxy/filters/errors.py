@@ -1,11 +1,13 @@
 """ComfyUI's own 400 for an invalid prompt, its shape unchanged, freed of what it gives away."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Final
 
 from comfyproxy.cachekey import without_input
 from comfyproxy.filters.history import cut_paths
-from comfyproxy.filters.models import Allowed, KnownModels, is_hidden, without_models
+from comfyproxy.filters.modellists import hidden_among, without_models
+from comfyproxy.filters.models import Allowed, KnownModels
 
 _GONE: Final = "\0"
 
@@ -14,10 +16,10 @@ def shown_refusal(body: Any, known: KnownModels, allowed: Allowed) -> Any:
     """A `POST /prompt` refusal: lists of values in it are filtered as `object_info` is, those
     that its texts quote too, and the leading parts of server paths are cut."""
     filtered = _without_own_input(without_models(body, known, allowed))
-    return cut_paths(_without_quoted(filtered, lambda text: is_hidden(text, known, allowed)))
+    return cut_paths(_without_quoted(filtered, partial(hidden_among, known=known, allowed=allowed)))
 
 
-def _without_quoted(value: Any, hidden: Callable[[str], bool]) -> Any:
+def _without_quoted(value: Any, hidden_among: Callable[[Sequence[str]], Collection[str]]) -> Any:
     """Any JSON without the names that its texts quote and the caller may not know of.
 
     ComfyUI writes lists into sentences, as Python shows them (`'x' not in ['a', 'b']`,
@@ -25,15 +27,16 @@ def _without_quoted(value: Any, hidden: Callable[[str], bool]) -> Any:
     mark is taken for an opening one: whatever stands between two of them counts.
     """
     if isinstance(value, dict):
-        return {key: _without_quoted(item, hidden) for key, item in value.items()}
+        return {key: _without_quoted(item, hidden_among) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_quoted(item, hidden) for item in value]
+        return [_without_quoted(item, hidden_among) for item in value]
     if not isinstance(value, str):
         return value
     for mark in ("'", '"'):
         parts = value.split(mark)
-        if any(hidden(part) for part in parts[1:-1]):
-            value = mark.join(_GONE if hidden(part) else part for part in parts)
+        hidden = hidden_among(parts[1:-1])
+        if hidden:
+            value = mark.join(_GONE if part in hidden else part for part in parts)
             name = f"{mark}{_GONE}{mark}"
             for gone in (f"{name}, ", f", {name}", name, _GONE):
                 value = value.replace(gone, "")

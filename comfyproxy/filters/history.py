@@ -70,9 +70,13 @@ def cut_paths(value: Any) -> Any:
     return value
 
 
-def _cut_path(match: re.Match[str]) -> str:
-    parts = [part for part in _SEPARATORS.split(match[0]) if part]
-    has_drive = not match[0].startswith(("/", "\\"))
-    # At least the first part goes, and all before the last two.
+def cut_path(path: str) -> str:
+    """The end of a server path; the first part goes at least, and all before the last two."""
+    parts = [part for part in _SEPARATORS.split(path) if part]
+    has_drive = not path.startswith(("/", "\\"))
     kept = parts[1 + has_drive :][-2:]
-    return "/".join(("…", *kept)) if kept else match[0]
+    return "/".join(("…", *kept)) if kept else path
+
+
+def _cut_path(match: re.Match[str]) -> str:
+    return cut_path(match[0])

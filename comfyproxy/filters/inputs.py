@@ -6,9 +6,9 @@ that is their namespace, which no such list shows.
 
 import mimetypes
 import posixpath
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from comfyproxy.filters.definitions import (
@@ -16,8 +16,11 @@ from comfyproxy.filters.definitions import (
     FILE_UPLOAD,
     IMAGE_UPLOAD,
     INPUT,
+    RECORDED_TYPES,
     VIDEO_UPLOAD,
-    Definition,
+    Input,
+    Option,
+    Path,
     definitions,
     file_folder,
 )
@@ -47,10 +50,10 @@ _MORE_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FileList:
-    """An input of a node whose list holds files of the input folder, and which ones."""
+    """An input of a node whose list holds files of the input folder, and which ones. `path`:
+    where its definition stands below the node's `input`."""
 
-    group: str
-    name: str
+    path: Path
     content_types: frozenset[str]
     suffixes: frozenset[str]
 
@@ -60,44 +63,65 @@ class FileList:
         return suffix in self.suffixes or _content_type(suffix) in self.content_types
 
 
-def file_lists(
-    info: Any, models: KnownModels, input_files: Collection[str]
-) -> tuple[FileList, ...]:
+def may_list_files(piece: bytes) -> bool:
+    """Whether a node's definition, as JSON, may have lists of input files by what it declares,
+    apart from what they hold. Cheap; True may be wrong."""
+    return b"_upload" in piece or any(kind.encode() in piece for kind in RECORDED_TYPES)
+
+
+def file_lists(info: Any, models: KnownModels, input_files: Set[str]) -> tuple[FileList, ...]:
     """The lists of input files in a node's definition. `input_files` are the names at the top
     of the input folder. Lists that the page fetches itself are not among them."""
-    found = (
-        _file_list(group, name, definition, input_files)
-        for group, name, definition in definitions(info)
-        if definition.values is not None
-        and not definition.route
-        and file_folder(definition, models, input_files) == INPUT
+    lists = (
+        _file_list(found, input_files)
+        for found in definitions(info)
+        if found.definition.values is not None
+        and not found.definition.route
+        and file_folder(found.definition, models, input_files) == INPUT
     )
     # An empty list does not tell what belongs in it.
-    return tuple(entry for entry in found if entry.content_types or entry.suffixes)
+    return tuple(entry for entry in lists if entry.content_types or entry.suffixes)
 
 
-def _file_list(
-    group: str, name: str, definition: Definition, input_files: Collection[str]
-) -> FileList:
-    flags = definition.upload_flags
+def _file_list(found: Input, input_files: Set[str]) -> FileList:
+    flags = found.definition.upload_flags
     types = {kind for flag in flags for kind in _CONTENT_TYPES.get(flag, ())}
     suffixes = {suffix for flag in flags for suffix in _SUFFIXES.get(flag, ())}
     if not flags:
         # By its content: a name without an extension does not tell what else may be chosen.
-        suffixes = {_suffix(text) for text in definition.texts() if text in input_files} - {""}
-    return FileList(group, name, frozenset(types), frozenset(suffixes))
+        texts = found.definition.texts()
+        suffixes = {_suffix(text) for text in texts if text in input_files} - {""}
+    return FileList(found.path, frozenset(types), frozenset(suffixes))
 
 
 def with_own(info: Any, lists: Iterable[FileList], own: Iterable[str]) -> Any:
     """A node's definition with `own`, the caller's own input files, newest first, in each of
     its `lists` that takes them. What needs no change is passed on as it is."""
     names = list(own)
-    groups = dict(info["input"])
+    groups = info["input"]
     for entry in lists:
         taken = [name for name in names if entry.takes(name)]
-        raw = groups[entry.group][entry.name]
-        groups[entry.group] = groups[entry.group] | {entry.name: _offering(taken, raw)}
+        groups = _changed(groups, entry.path, partial(_offering, taken))
     return info | {"input": groups}
+
+
+def _changed(value: Any, path: Path, change: Callable[[Any], Any]) -> Any:
+    """A copy of JSON with what stands at that path changed, if it is there: an option may be
+    hidden."""
+    if not path:
+        return change(value)
+    step, rest = path[0], path[1:]
+    if isinstance(step, Option):
+        return [
+            _changed(item, rest, change)
+            if isinstance(item, dict) and item.get("key") == step.key
+            else item
+            for item in value
+        ]
+    if isinstance(step, int):
+        found = [_changed(item, rest, change) for item in value[step : step + 1]]
+        return [*value[:step], *found, *value[step + 1 :]]
+    return value | {step: _changed(value[step], rest, change)} if step in value else value
 
 
 def _offering(own: list[str], raw: list[Any]) -> list[Any]:

@@ -7,9 +7,12 @@ upstream at all).
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+from accounts.grants import current_folder
 
 EMBEDDINGS: Final = "embeddings"
 # Folders that `GET /models` lists but that hold no models: Python files and YAML of ComfyUI's.
@@ -39,6 +42,8 @@ _STEM_FOLDERS: Final = frozenset({EMBEDDINGS, LORAS})
 # How many folders of a long path are looked at, from its end.
 _MAX_TAIL: Final = 12
 
+_NOWHERE: Final[frozenset[str]] = frozenset()
+
 Allowed = Callable[[str, str], bool]
 """(folder, model name) → whether the caller may use it."""
 
@@ -49,7 +54,7 @@ def everything(folder: str, name: str) -> bool:
 
 
 def nothing(folder: str, name: str) -> bool:
-    """For everyone else, as long as there are no grants."""
+    """For whoever was given none."""
     return False
 
 
@@ -59,8 +64,7 @@ def normal_name(name: str) -> str:
     return posixpath.normpath("/" + name.strip().replace("\\", "/")).lstrip("/").rstrip(" ./")
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(NamedTuple):
     """A file of a model folder."""
 
     folder: str
@@ -73,30 +77,47 @@ class KnownModels:
 
     folders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _by_name: dict[str, tuple[Model, ...]] = field(init=False, repr=False, compare=False)
-    _by_stem: dict[tuple[str, str], tuple[Model, ...]] = field(
-        init=False, repr=False, compare=False
-    )
     # What `find` answers for names spelt as ComfyUI lists them: lists of nodes hold thousands.
     _listed: dict[str, tuple[Model, ...]] = field(init=False, repr=False, compare=False)
+    # Of each folder its names, of each name the folders that list it, letter by letter.
+    _names: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
+    _holders: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        names_index: dict[str, list[Model]] = {}
-        stems: dict[tuple[str, str], list[Model]] = {}
-        for folder, names in self.folders.items():
-            if folder in NOT_MODELS:
-                continue
+        by_name: dict[str, tuple[Model, ...]] = {}
+        holders: dict[str, frozenset[str]] = {}
+        keys: dict[str, str] = {}
+        own = {name: names for name, names in self.folders.items() if name not in NOT_MODELS}
+        for folder, names in own.items():
+            alone = frozenset({folder})
             for name in names:
-                model = Model(folder, name)
-                for key in _tails(normal_name(name).casefold()):
-                    names_index.setdefault(key, []).append(model)
-                    if folder in _STEM_FOLDERS:
-                        for stem in {key, key.removesuffix(_suffix(key))}:
-                            stems.setdefault((folder, stem), []).append(model)
-        object.__setattr__(self, "_by_name", {k: tuple(v) for k, v in names_index.items()})
-        object.__setattr__(self, "_by_stem", {k: tuple(v) for k, v in stems.items()})
-        object.__setattr__(self, "_listed", {})
-        listed = {model.name for models in names_index.values() for model in models}
-        object.__setattr__(self, "_listed", {name: self.find(name) for name in listed})
+                held = holders.get(name)
+                holders[name] = alone if held is None else held | alone
+                only = (Model(folder, name),)
+                tails = _tails(normal_name(name).casefold())
+                keys[name] = tails[0]
+                for tail in tails:
+                    by_name[tail] = by_name.get(tail, ()) + only
+        found = {
+            "_by_name": by_name,
+            "_listed": {name: by_name[key] for name, key in keys.items()},
+            "_names": {name: frozenset(own[name]) for name in own},
+            "_holders": holders,
+        }
+        for field_name, value in found.items():
+            object.__setattr__(self, field_name, value)
+
+    @cached_property
+    def _by_stem(self) -> dict[tuple[str, str], tuple[Model, ...]]:
+        """Models of folders whose files are named without their extension, too."""
+        found: dict[tuple[str, str], tuple[Model, ...]] = {}
+        for folder in _STEM_FOLDERS:
+            for name in self.folders.get(folder, ()):
+                for tail in _tails(normal_name(name).casefold()):
+                    for stem in _stems(tail):
+                        known = found.get((folder, stem), ())
+                        found[folder, stem] = (*known, Model(folder, name))
+        return found
 
     def find(self, text: str) -> tuple[Model, ...]:
         """The models that a whole text may name; empty for any other text.
@@ -114,6 +135,49 @@ class KnownModels:
             found = _first(self._by_name.get(tail) for tail in _tails(key))
         return found
 
+    def find_all(self, text: str) -> tuple[Model, ...]:
+        """As `find`, but of a longer path every end that is known: for who has to be sure."""
+        found = self.find(text)
+        key = normal_name(text).casefold() if found else ""
+        if not found or key in self._by_name:
+            return found
+        return _all(self._by_name.get(tail) for tail in _tails(key))
+
+    def folder(self, name: str) -> str | None:
+        """A folder as it is listed, by that name or a former one; None: there is none."""
+        return next((n for n in (name, current_folder(name)) if n in self.folders), None)
+
+    def is_listed(self, name: str) -> bool:
+        """Whether some folder lists exactly that name."""
+        return name in self._holders
+
+    def listed(self, names: Collection[str]) -> frozenset[str]:
+        """Those of the names that some folder lists, letter by letter."""
+        return frozenset(self._holders.keys() & names)
+
+    def holds(self, folder: str, name: str) -> bool:
+        """Whether the folder lists exactly that name."""
+        return folder in self._holders.get(name, ())
+
+    def sources(self, names: Collection[str]) -> frozenset[str]:
+        """The folders that a list with these names of models is a list of; none where names
+        are spelt otherwise, or come from parts of several folders.
+
+        Every folder that lists all of them, but if they are all that some list, then those
+        only: a folder with one model in it is not any larger one's. Else the folders that are
+        in the list as a whole, if these make it up (`checkpoints` and `diffusion_models`).
+        """
+        wanted = frozenset(names)
+        held = [self._holders.get(name, _NOWHERE) for name in wanted]
+        if not held or not all(held):
+            return frozenset()
+        common = held[0].intersection(*held)
+        if common:
+            whole = {name for name in common if len(self._names[name]) == len(wanted)}
+            return frozenset(whole) or common
+        parts = {name for name, own in self._names.items() if own and own <= wanted}
+        return frozenset(parts) if all(map(parts.intersection, held)) else frozenset()
+
     def find_embeddings(self, text: str) -> Iterator[tuple[str, tuple[Model, ...]]]:
         """(name, models) for every `embedding:` or `<lora:` mention in a free text."""
         for match in _EMBEDDING.finditer(text):
@@ -124,24 +188,33 @@ class KnownModels:
 
     def _bare(self, name: str, folder: str) -> tuple[Model, ...]:
         """Models of one folder by a name that may lack its extension. Upstream takes an
-        absolute path too, so the longest known end of the name counts."""
+        absolute path too, so of a longer one every known end counts."""
         key = normal_name(name).casefold()
-        return _first(self._by_stem.get((folder, tail)) for tail in _tails(key))
+        found = self._by_stem.get((folder, key), ())
+        return found or _all(self._by_stem.get((folder, tail)) for tail in _tails(key))
 
 
-def _tails(name: str) -> Iterator[str]:
+def _tails(name: str) -> list[str]:
     """What a model is found by: its path and every end of it. A bare name is what people
     write; for embeddings every sub folder is a root of its own."""
+    if "/" not in name:
+        return [name]
     parts = name.split("/")[-_MAX_TAIL:]
-    return ("/".join(parts[index:]) for index in range(len(parts)))
+    return ["/".join(parts[index:]) for index in range(len(parts))]
 
 
 def _first(found: Iterable[tuple[Model, ...] | None]) -> tuple[Model, ...]:
     return next((models for models in found if models), ())
 
 
-def _suffix(name: str) -> str:
-    return next((suffix for suffix in MODEL_SUFFIXES if name.endswith(suffix)), "")
+def _all(found: Iterable[tuple[Model, ...] | None]) -> tuple[Model, ...]:
+    return tuple(dict.fromkeys(model for models in found for model in models or ()))
+
+
+def _stems(name: str) -> set[str]:
+    """A name as it is, and without a model file's extension."""
+    stem, dot, suffix = name.rpartition(".")
+    return {name, stem} if f"{dot}{suffix}" in MODEL_SUFFIXES else {name}
 
 
 def _readings(run: str) -> set[str]:
@@ -166,51 +239,17 @@ def allowed_names(folder: str, names: Iterable[str], allowed: Allowed) -> list[s
     return [name for name in names if folder in NOT_MODELS or allowed(folder, name)]
 
 
+def choice_name(item: Any) -> str | None:
+    """What a member of a list to choose from is called: itself, or what an object of it says
+    (`key`: dynamic combos of newer ComfyUI; `content`, `value`: custom nodes'). None: nothing."""
+    if isinstance(item, dict):
+        item = item.get("key") or item.get("content") or item.get("value")
+    return item if isinstance(item, str) else None
+
+
 def looks_like_model(text: str) -> bool:
     """Whether a whole text has a model file's extension: if it is unknown, the list may be old."""
-    return len(text) < 500 and text.lower().endswith(MODEL_SUFFIXES)
-
-
-def without_models(value: Any, known: KnownModels, allowed: Allowed) -> Any:
-    """Any JSON with every list in it freed of models the caller may not know of.
-
-    A list counts as a list of models by its content. Other members (`None`, `Baked VAE`,
-    `pixel_space`) stay. Containers that need no change are passed on as they are.
-    """
-    if isinstance(value, list):
-        kept = [
-            without_models(item, known, allowed)
-            for item in value
-            if not (isinstance(item, str) and is_hidden(item, known, allowed))
-        ]
-        return kept
-    if isinstance(value, dict):
-        return {key: _field(key, item, known, allowed) for key, item in value.items()}
-    return value
-
-
-def _field(key: str, value: Any, known: KnownModels, allowed: Allowed) -> Any:
-    # A default that names a hidden model would tell of it just as well.
-    if key == "default" and isinstance(value, str) and is_hidden(value, known, allowed):
-        return ""
-    return without_models(value, known, allowed)
-
-
-def names_models(value: Any, known: KnownModels) -> bool:
-    """Whether this JSON holds anything that `without_models` takes away from who may know of
-    no model. Far cheaper than trying."""
-    if isinstance(value, list):
-        for item in value:
-            if known.find(item) if isinstance(item, str) else names_models(item, known):
-                return True
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if isinstance(item, str):
-                if key == "default" and known.find(item):
-                    return True
-            elif names_models(item, known):
-                return True
-    return False
+    return len(text) < 500 and "." in text and text.lower().endswith(MODEL_SUFFIXES)
 
 
 def is_hidden(text: str, known: KnownModels, allowed: Allowed) -> bool:

@@ -7,7 +7,18 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from comfyproxy.calls import Call, Reply
-from comfyproxy.handlers import about, forward, history, jobs, models, prompts, queue, uploads, view
+from comfyproxy.handlers import (
+    about,
+    forward,
+    history,
+    jobs,
+    modelfiles,
+    models,
+    prompts,
+    queue,
+    uploads,
+    view,
+)
 from comfyproxy.routes import DEFAULTS, ROUTES
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -15,6 +26,7 @@ Handler = Callable[[Call], Awaitable[Reply]]
 HANDLERS: Final[dict[str, Handler]] = {
     "embeddings": models.embeddings,
     "features": about.features,
+    "folders_detailed": modelfiles.folders_detailed,
     "forward": forward.forward,
     "free_memory": queue.free_memory,
     "history_change": history.history_change,
@@ -28,6 +40,9 @@ HANDLERS: Final[dict[str, Handler]] = {
     "later": about.later,
     "logs_subscribe": about.logs_subscribe,
     "model_folders": models.model_folders,
+    "model_metadata": modelfiles.model_metadata,
+    "model_preview": modelfiles.model_preview,
+    "models_detailed": modelfiles.models_detailed,
     "models_in_folder": models.models_in_folder,
     "object_info": models.object_info,
     "object_info_one": models.object_info_one,

@@ -1,23 +1,49 @@
 """Node definitions and model lists, cut down to the models the caller may know of."""
 
 import asyncio
+import posixpath
 import re
+from typing import Final
 
 import orjson
 
 from accounts import errors
 from accounts.credentials import header
-from comfyproxy import catalog, upstream
+from comfyproxy import catalog
 from comfyproxy.calls import JSON_TYPE, Call, Reply, json_reply
-from comfyproxy.filters.models import EMBEDDINGS, NOT_MODELS, allowed_names, everything
+from comfyproxy.catalog import Catalog
+from comfyproxy.filters.models import EMBEDDINGS, allowed_names, everything
 
-PYTHON_FILES = "custom_nodes"
+PYTHON_FILES: Final = "custom_nodes"
+
+
+async def known_to(call: Call) -> Catalog:
+    """What ComfyUI offers, as fresh as this caller wants it.
+
+    Raises:
+        UpstreamUnreachable, UpstreamTimeout: and nothing is known from before
+    """
+    insists = "no-cache" in (header(call.headers, b"cache-control") or "")
+    return await catalog.to_show(insists=insists)
+
+
+def folder_for(call: Call, known: Catalog, name: str) -> str:
+    """The model folder of that name, or of that former name, as ComfyUI lists it.
+
+    Raises:
+        NotFound: there is none, or the caller may not look into it
+    """
+    folder = known.models.folder(name)
+    if folder is None:
+        raise errors.NotFound
+    if folder == PYTHON_FILES and catalog.allowed_models(call.identity) is not everything:
+        raise errors.NotFound
+    return folder
 
 
 async def object_info(call: Call) -> Reply:
     """`GET /object_info`: finished bytes, with an ETag."""
-    insists = "no-cache" in (header(call.headers, b"cache-control") or "")
-    found = await catalog.current(catalog.MIN_AGE_SECONDS if insists else catalog.MAX_AGE_SECONDS)
+    found = await known_to(call)
     answer = await found.object_info(await catalog.sight_with_inputs(call.identity))
     etag = f'"{answer.etag}"'
     headers = [
@@ -43,7 +69,7 @@ def _takes_gzip(accepted: str) -> bool:
 
 async def object_info_one(call: Call) -> Reply:
     """`GET /object_info/{node_class}`: `{}` for an unknown class, as in ComfyUI."""
-    found = await catalog.current()
+    found = await known_to(call)
     sight = await catalog.sight_with_inputs(call.identity)
     node = await asyncio.to_thread(found.nodes.one, call.params["node_class"], sight)
     return json_reply(orjson.Fragment(node))
@@ -51,31 +77,24 @@ async def object_info_one(call: Call) -> Reply:
 
 async def model_folders(call: Call) -> Reply:
     """`GET /models`: the folders' names."""
-    folders = await upstream.get_json("/models")
-    if not isinstance(folders, list):
-        raise errors.UpstreamUnreachable
+    known = await known_to(call)
     sees_all = catalog.allowed_models(call.identity) is everything
-    return json_reply([name for name in folders if sees_all or name != PYTHON_FILES])
+    return json_reply([name for name in known.models.folders if sees_all or name != PYTHON_FILES])
 
 
 async def models_in_folder(call: Call) -> Reply:
     """`GET /models/{folder}`."""
-    folder = call.params["folder"]
-    allowed = catalog.allowed_models(call.identity)
-    if folder == PYTHON_FILES and allowed is not everything:
-        raise errors.NotFound
-    names = await upstream.get_json(f"/models/{upstream.segment(folder)}")
-    if not isinstance(names, list):
-        raise errors.NotFound
-    if folder in NOT_MODELS:
-        return json_reply(names)
-    return json_reply(allowed_names(folder, names, allowed))
+    known = await known_to(call)
+    folder = folder_for(call, known, call.params["folder"])
+    return json_reply(_names(call, known, folder))
 
 
 async def embeddings(call: Call) -> Reply:
     """`GET /embeddings`: names without extension."""
-    names = await upstream.get_json("/embeddings")
-    if not isinstance(names, list):
-        raise errors.UpstreamUnreachable
-    allowed = catalog.allowed_models(call.identity)
-    return json_reply(allowed_names(EMBEDDINGS, names, allowed))
+    known = await known_to(call)
+    return json_reply([posixpath.splitext(n)[0] for n in _names(call, known, EMBEDDINGS)])
+
+
+def _names(call: Call, known: Catalog, folder: str) -> list[str]:
+    names = known.models.folders.get(folder, ())
+    return allowed_names(folder, names, catalog.allowed_models(call.identity))

@@ -19,13 +19,13 @@ from comfyproxy.catalog import Catalog
 from comfyproxy.files import FileRef
 from comfyproxy.filters.errors import shown_refusal
 from comfyproxy.filters.folders import without_foreign
-from comfyproxy.filters.models import everything, looks_like_model
+from comfyproxy.filters.models import everything
 from comfyproxy.filters.queue import ids_in
 from comfyproxy.hub import hub
 from comfyproxy.ownership import NewPrompt
 from comfyproxy.prompts.mapping import FileUse, Refused, file_uses, foreign_mentions, rewritten
 from comfyproxy.prompts.shape import MAX_BODY_BYTES, Graph, Submission, parse_submission
-from comfyproxy.prompts.uses import Place, hidden_models, inputs, texts
+from comfyproxy.prompts.uses import Place, hidden_models, names_unknown_model
 from comfyproxy.queuewatch import look
 from comfyproxy.sharing import shares
 
@@ -59,8 +59,11 @@ async def prompt_submit(call: Call) -> Reply:
     )
     identity = call.identity
     known = await catalog.current()
+    classes = {node["class_type"] for node in submission.graph.values()}
+    await known.read_specs(classes)
     if await _off_loop(is_large, _names_unknown, submission.graph, known, identity):
         known = await catalog.fresh()
+        await known.read_specs(classes)
     await _off_loop(is_large, _refuse_blocked_nodes, submission.graph, identity)
     await _off_loop(is_large, _refuse_hidden_models, submission.graph, known, identity)
     graph = await _own_graph(submission.graph, known, identity, is_large)
@@ -112,10 +115,8 @@ def _names_unknown(graph: Graph, known: Catalog, identity: Identity) -> bool:
     """Whether the prompt may name a node, or to whom it matters a model, newer than `known`."""
     if any(node["class_type"] not in known.specs for node in graph.values()):
         return True
-    return catalog.allowed_models(identity) is not everything and any(
-        looks_like_model(text) and not known.models.find(text)
-        for _, value in inputs(graph)
-        for text in texts(value)
+    return catalog.allowed_models(identity) is not everything and names_unknown_model(
+        graph, known.specs, known.models
     )
 
 

@@ -1,12 +1,18 @@
 """What a prompt uses: models, files of ComfyUI's folders, prefixes; each with its place."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from comfyproxy.filters.models import Allowed, KnownModels, Model, everything
+from comfyproxy.filters.models import (
+    Allowed,
+    KnownModels,
+    Model,
+    everything,
+    looks_like_model,
+)
 from comfyproxy.prompts.shape import Graph, link_source, unwrap
-from comfyproxy.prompts.specs import UNKNOWN_NODE, InputSpec, Kind, NodeSpec
+from comfyproxy.prompts.specs import PREFIX_NAME, UNKNOWN_NODE, InputSpec, Kind, NodeSpec
 
 Specs = Mapping[str, NodeSpec]
 
@@ -30,7 +36,8 @@ def spec_of(graph: Graph, place: Place, specs: Specs) -> InputSpec:
     if known is not None:
         return known
     # An undeclared input of that name is treated as what its name says everywhere else.
-    return InputSpec(Kind.PREFIX) if place.input_name == "filename_prefix" else _NO_SPEC
+    own_name = place.input_name.rpartition(".")[2]
+    return InputSpec(Kind.PREFIX) if own_name == PREFIX_NAME else _NO_SPEC
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -88,28 +95,62 @@ class HiddenModel:
 def hidden_models(
     graph: Graph, specs: Specs, known: KnownModels, allowed: Allowed
 ) -> Iterator[HiddenModel]:
-    """Every place where a prompt names a model that the caller may not use."""
+    """Every place where a prompt names a model that the caller may not use.
+
+    What stands in a list of models as the list has it means a model of that list's folders.
+    Any other text may mean whatever it fits: all of that must be allowed.
+    """
     if allowed is everything:
         return
     for place, value in inputs(graph):
+        spec = spec_of(graph, place, specs)
+        chosen = _chosen(value, spec, known)
         for text in texts(value):
-            model = _hidden_in(text, known, allowed)
+            meant = chosen.get(text)
+            model = _hidden_in(text, known, allowed) if meant is None else _first(meant, allowed)
             if model is not None:
                 yield HiddenModel(place, model)
-        is_model = spec_of(graph, place, specs).kind is Kind.MODEL
-        if is_model and link_source(value, graph) and literal(value, graph) is None:
+        if spec.kind is Kind.MODEL and link_source(value, graph) and literal(value, graph) is None:
             yield HiddenModel(place, None)
 
 
+def _chosen(value: Any, spec: InputSpec, known: KnownModels) -> dict[str, list[Model]]:
+    """What the names that were chosen from the input's list mean; one, or several of a list
+    with more than one choice."""
+    found = unwrap(value) if spec.folders else None
+    names: list[Any] = found if isinstance(found, list) else [found]
+    if any(not isinstance(name, str) for name in names):
+        return {}
+    folders = sorted(spec.folders)
+    meant = {name: [Model(f, name) for f in folders if known.holds(f, name)] for name in names}
+    return {name: models for name, models in meant.items() if models}
+
+
 def _hidden_in(text: str, known: KnownModels, allowed: Allowed) -> Model | None:
-    found = known.find(text)
-    # One spelling, several models (a base name in two folders): each must be allowed, as
-    # the node decides which one it opens.
-    for model in found:
-        if not allowed(model.folder, model.name):
-            return model
-    for _, models in known.find_embeddings(text):
-        for model in models:
-            if not allowed(model.folder, model.name):
-                return model
-    return None
+    # One spelling, several models (a base name in two folders): the node decides which one
+    # it opens.
+    hidden = _first(known.find_all(text), allowed)
+    if hidden is not None:
+        return hidden
+    mentioned = (models for _, models in known.find_embeddings(text))
+    return next((m for models in mentioned if (m := _first(models, allowed))), None)
+
+
+def _first(models: Iterable[Model], allowed: Allowed) -> Model | None:
+    """The first that the caller may not use."""
+    return next((model for model in models if not allowed(model.folder, model.name)), None)
+
+
+def names_unknown_model(graph: Graph, specs: Specs, known: KnownModels) -> bool:
+    """Whether a text looks like a model that is not known; or stands in a list of models of a
+    folder that does not have it: another folder's may bear the same name."""
+    for place, value in inputs(graph):
+        spec = spec_of(graph, place, specs)
+        for text in texts(value):
+            if looks_like_model(text) and not (
+                any(known.holds(folder, text) for folder in spec.folders)
+                if spec.folders
+                else known.find(text)
+            ):
+                return True
+    return False

@@ -140,7 +140,7 @@ def test_own_files_are_added_together_in_their_order_and_all_else_stays(
 ) -> None:
     info = node(**members)
     unchanged = deepcopy(info)
-    lists = {entry.name: entry for entry in file_lists(info, KNOWN, TOP)}
+    lists = {str(entry.path[-1]): entry for entry in file_lists(info, KNOWN, TOP)}
     shown = offered(info, own)
     assert info == unchanged
     for name, definition in members.items():

@@ -1,7 +1,4 @@
-"""Lists of models anywhere in ComfyUI's JSON, cut down to what the caller may know of."""
-
-from copy import deepcopy
-from typing import Any
+"""Which models a text names, and which folders a list of names is a list of."""
 
 import pytest
 from hypothesis import given
@@ -11,73 +8,17 @@ from comfyproxy.filters.models import (
     KnownModels,
     Model,
     allowed_names,
-    everything,
+    choice_name,
     is_hidden,
     looks_like_model,
-    names_models,
     normal_name,
     nothing,
-    without_models,
 )
 from tests.comfyproxy.graphs import CHECKPOINTS, KNOWN
 
 
 def granted(folder: str, name: str) -> bool:
     return (folder, name) == ("checkpoints", "base.safetensors")
-
-
-INFO = {
-    "input": {
-        "required": {
-            "ckpt_name": [CHECKPOINTS, {"tooltip": "base.safetensors", "default": CHECKPOINTS[1]}],
-            "vae_name": [["pixel_space", "vae.pt", "taesd"]],
-            "lora": ["COMBO", {"options": ["None", "style.safetensors"], "default": "None"}],
-            "sampler": [["euler", "ddim"], {"default": "euler"}],
-            "text": ["STRING", {"default": "embedding:easy"}],
-        },
-        "optional": {"nested": ["X", {"deep": [{"options": [["vae.pt"], "a"]}]}]},
-    },
-    "input_order": {"required": ["ckpt_name", "vae_name"]},
-    "output": [CHECKPOINTS, "MODEL"],
-    "name": "Loader",
-    "output_node": False,
-}
-
-
-def test_a_caller_without_grants_sees_no_model_in_either_style_and_all_else() -> None:
-    expected = deepcopy(INFO)
-    required: Any = expected["input"]["required"]  # type: ignore[index]
-    required["ckpt_name"] = [[], {"tooltip": "base.safetensors", "default": ""}]
-    required["vae_name"] = [["pixel_space", "taesd"]]
-    required["lora"] = ["COMBO", {"options": ["None"], "default": "None"}]
-    expected["input"]["optional"]["nested"] = ["X", {"deep": [{"options": [[], "a"]}]}]  # type: ignore[index]
-    expected["output"] = [[], "MODEL"]
-    before = deepcopy(INFO)
-    assert without_models(INFO, KNOWN, nothing) == expected
-    assert before == INFO, "what came in was changed"
-
-
-def test_a_caller_with_a_grant_sees_that_model_and_one_with_all_the_whole() -> None:
-    seen = without_models(INFO, KNOWN, granted)
-    assert seen["input"]["required"]["ckpt_name"][0] == ["base.safetensors"]
-    assert seen["input"]["required"]["vae_name"] == [["pixel_space", "taesd"]]
-    assert without_models(INFO, KNOWN, everything) == INFO
-
-
-@pytest.mark.parametrize(
-    "spelt",
-    [
-        "base.safetensors",
-        "./base.safetensors",
-        "BASE.safetensors",
-        "sub\\..\\base.safetensors",
-        "checkpoints/base.safetensors",
-        "/srv/models/checkpoints/base.safetensors",
-    ],
-)
-def test_a_list_of_a_custom_nodes_own_spelling_is_a_list_of_models_too(spelt: str) -> None:
-    assert without_models([spelt, "a"], KNOWN, nothing) == ["a"]
-    assert without_models([spelt, "a"], KNOWN, granted) == [spelt, "a"]
 
 
 def test_a_base_name_that_two_models_share_is_shown_to_who_may_use_one_of_them() -> None:
@@ -132,32 +73,6 @@ def test_a_text_looks_like_a_model_by_its_extension() -> None:
         assert not looks_like_model(text)
 
 
-JSON: Any = st.recursive(
-    st.none() | st.integers() | st.sampled_from(["base.safetensors", "vae.pt", "x", "default"]),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["default", "options", "a"]), inner, max_size=3)
-    ),
-    max_leaves=20,
-)
-
-
-@given(JSON)
-def test_any_json_keeps_its_shape_and_no_list_in_it_a_hidden_model(value: Any) -> None:
-    shown = without_models(value, KNOWN, nothing)
-    assert without_models(shown, KNOWN, nothing) == shown
-    assert without_models(value, KNOWN, everything) == value
-    assert type(shown) is type(value)
-    for part in _lists(shown):
-        assert "base.safetensors" not in part and "vae.pt" not in part
-
-
-def _lists(value: Any) -> list[list[Any]]:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    own = [value] if isinstance(value, list) else []
-    return own + [found for item in inner for found in _lists(item)]
-
-
 @given(st.sampled_from(sorted(name for names in KNOWN.folders.values() for name in names)))
 def test_a_name_as_it_is_listed_means_the_same_as_in_any_other_spelling(name: str) -> None:
     assert KNOWN.find(name) == KNOWN.find(f"./{name}") == KNOWN.find(name.upper())
@@ -168,6 +83,89 @@ def test_a_plain_word_is_its_own_normal_name(word: str) -> None:
     assert not word.isidentifier() or normal_name(word) == word
 
 
-@given(JSON)
-def test_what_names_a_model_is_what_somebody_without_any_sees_changed(value: Any) -> None:
-    assert names_models(value, KNOWN) == (without_models(value, KNOWN, nothing) != value)
+TWINS = KnownModels(
+    {
+        "checkpoints": ("a.pt", "b.pt", "sub/c.pt"),
+        "loras": ("a.pt", "b.pt", "l.pt"),
+        "vae": ("a.pt",),
+        "empty": (),
+        "custom_nodes": ("a.pt", "n.py"),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("names", "folders"),
+    [
+        (["sub/c.pt"], {"checkpoints"}),
+        (["a.pt", "b.pt", "sub/c.pt"], {"checkpoints"}),
+        (["l.pt", "a.pt"], {"loras"}),
+        # One folder's whole list, though others have these names too.
+        (["a.pt"], {"vae"}),
+        (["a.pt", "a.pt"], {"vae"}),
+        # Parts of two folders that cannot be told apart.
+        (["a.pt", "b.pt"], {"checkpoints", "loras"}),
+        # Several folders as a whole.
+        (["a.pt", "b.pt", "sub/c.pt", "l.pt"], {"checkpoints", "loras", "vae"}),
+        # Parts of several, other spellings, unknown names, nothing.
+        (["l.pt", "sub/c.pt"], set()),
+        (["./a.pt"], set()),
+        (["A.pt"], set()),
+        (["c.pt"], set()),
+        (["a.pt", "unknown.pt"], set()),
+        (["n.py"], set()),
+        ([], set()),
+    ],
+    ids=str,
+)
+def test_names_are_a_list_of_the_folders_that_hold_them(
+    names: list[str], folders: set[str]
+) -> None:
+    assert TWINS.sources(names) == folders
+
+
+def test_a_folder_holds_a_name_letter_by_letter() -> None:
+    assert TWINS.holds("checkpoints", "sub/c.pt")
+    for folder, name in (("checkpoints", "c.pt"), ("loras", "sub/c.pt"), ("checkpoints", "A.pt")):
+        assert not TWINS.holds(folder, name)
+    assert not TWINS.holds("custom_nodes", "n.py")
+
+
+def test_a_folder_is_found_by_its_former_name() -> None:
+    known = KnownModels({"diffusion_models": (), "clip": (), "text_encoders": ()})
+    assert known.folder("unet") == known.folder("diffusion_models") == "diffusion_models"
+    # What ComfyUI lists itself goes first.
+    assert known.folder("clip") == "clip"
+    for unknown in ("CLIP", "vae", "", "diffusion_models/"):
+        assert known.folder(unknown) is None
+
+
+def test_of_a_longer_path_every_known_end_counts_for_who_has_to_be_sure() -> None:
+    known = KnownModels({"checkpoints": ("x.pt",), "loras": ("checkpoints/x.pt",)})
+    both = {Model("checkpoints", "x.pt"), Model("loras", "checkpoints/x.pt")}
+    assert set(known.find_all("/srv/models/checkpoints/x.pt")) == both
+    assert known.find("/srv/models/checkpoints/x.pt") == (Model("loras", "checkpoints/x.pt"),)
+    # A path that is known as it stands means that file alone.
+    for text in ("checkpoints/x.pt", "./checkpoints/x.pt", "CHECKPOINTS\\x.pt"):
+        assert known.find_all(text) == (Model("loras", "checkpoints/x.pt"),)
+    assert set(known.find_all("x.pt")) == both
+    assert known.find_all("y.pt") == known.find_all("") == ()
+
+
+@pytest.mark.parametrize(
+    ("member", "name"),
+    [
+        ("a", "a"),
+        ({"key": "a", "inputs": {}}, "a"),
+        ({"content": "a", "image": None}, "a"),
+        ({"value": "a", "label": "b"}, "a"),
+        ({"key": 1, "value": "a"}, None),
+        ({"options": ["a"]}, None),
+        (1, None),
+        (None, None),
+        (["a"], None),
+    ],
+    ids=str,
+)
+def test_a_member_of_a_list_is_called_what_it_says(member: object, name: str | None) -> None:
+    assert choice_name(member) == name

@@ -23,6 +23,15 @@ def hidden(graph: Graph, allowed: Allowed = nothing) -> list[HiddenModel]:
     return list(hidden_models(graph, SPECS, KNOWN, allowed))
 
 
+def only(*models: Model) -> Allowed:
+    """Allowed are these and no others."""
+    return lambda folder, name: Model(folder, name) in models
+
+
+def all_but(model: Model) -> Allowed:
+    return lambda folder, name: Model(folder, name) != model
+
+
 WHOLE = [
     ("base.safetensors", BASE),
     ("./base.safetensors", BASE),
@@ -125,12 +134,19 @@ FREE = [
 
 @pytest.mark.parametrize(("text", "model"), WHOLE, ids=lambda value: str(value)[:60])
 def test_a_whole_text_names_a_model_in_any_spelling(text: str, model: Model) -> None:
-    assert hidden(one("AnyCustomNode", path=text)) == [HiddenModel(at("path"), model)]
+    for node_class in ("AnyCustomNode", "CheckpointLoaderSimple", "NoSuchNode"):
+        graph = one(node_class, ckpt_name=text)
+        for allowed in (nothing, all_but(model)):
+            assert hidden(graph, allowed) == [HiddenModel(at("ckpt_name"), model)]
+        assert hidden(graph, only(model)) == []
 
 
 @pytest.mark.parametrize(("text", "model"), MENTIONS, ids=lambda value: str(value)[:60])
 def test_a_free_text_mentions_a_model_in_any_spelling(text: str, model: Model) -> None:
-    assert hidden(one("CLIPTextEncode", text=text)) == [HiddenModel(at("text"), model)]
+    graph = one("CLIPTextEncode", text=text)
+    for allowed in (nothing, all_but(model)):
+        assert hidden(graph, allowed) == [HiddenModel(at("text"), model)]
+    assert hidden(graph, only(model)) == []
 
 
 @pytest.mark.parametrize("text", FREE)
@@ -153,7 +169,10 @@ def test_a_text_that_names_no_model_is_free(text: str) -> None:
     ids=str,
 )
 def test_a_model_is_found_wherever_in_an_input_it_stands(value: Any) -> None:
-    assert hidden(one("AnyCustomNode", x=value)) == [HiddenModel(at("x"), BASE)]
+    for node_class in ("AnyCustomNode", "CheckpointLoaderSimple"):
+        graph = one(node_class, ckpt_name=value)
+        assert hidden(graph) == [HiddenModel(at("ckpt_name"), BASE)]
+        assert hidden(graph, only(BASE)) == []
 
 
 def test_who_may_use_every_model_may_use_links_too() -> None:
@@ -163,11 +182,8 @@ def test_who_may_use_every_model_may_use_links_too() -> None:
 
 
 def test_who_was_given_some_models_may_use_those_only() -> None:
-    def granted(folder: str, name: str) -> bool:
-        return (folder, name) == ("checkpoints", "base.safetensors")
-
     graph = {"1": node("A", x="./base.safetensors"), "2": node("A", x="style.safetensors")}
-    found = hidden(graph, granted)
+    found = hidden(graph, only(BASE))
     assert [(use.place.node_id, use.model) for use in found] == [
         ("2", Model("loras", "style.safetensors"))
     ]
@@ -199,7 +215,8 @@ def test_a_link_into_a_model_input_that_cannot_be_read_is_hidden(
 ) -> None:
     link: Any = {"__value__": ["2", 0]} if wrapped else ["2", 0]
     graph = one("CheckpointLoaderSimple", ckpt_name=link) | sources
-    assert hidden(graph) == [HiddenModel(at("ckpt_name"), None)]
+    for allowed in (nothing, only(BASE)):
+        assert hidden(graph, allowed) == [HiddenModel(at("ckpt_name"), None)]
     # Any other input may be linked to anything.
     assert hidden(one("CLIPTextEncode", text=link) | sources) == []
 
@@ -214,6 +231,7 @@ def test_a_link_into_a_model_input_that_can_be_read_is_judged_by_its_text() -> N
     graph["3"] = PRIMITIVE
     (found,) = hidden(graph)
     assert (found.place.node_id, found.model) == ("3", BASE)
+    assert hidden(graph, only(BASE)) == []
 
 
 def test_a_link_to_a_node_that_is_not_there_is_no_link() -> None:

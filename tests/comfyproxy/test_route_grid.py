@@ -35,6 +35,10 @@ GET    /object_info                       +           +           +        +    
 GET    /models                            +           +           +        +      +
 GET    /models/checkpoints                +           +           +        +      +
 GET    /embeddings                        +           +           +        +      +
+GET    /view_metadata/checkpoints         +           +           +        +      +
+GET    /experiment/models                 +           +           +        +      +
+GET    /experiment/models/checkpoints     +           +           +        +      +
+GET    /experiment/models/preview/vae/0/a +           +           +        +      +
 GET    /system_stats                      +           +           +        +      +
 GET    /features                          +           +           +        +      +
 GET    /extensions                        +           +           +        +      +

@@ -1,4 +1,4 @@
-"""The /_bench/ routes: bytes to stream, and a queue and history filled for load tests."""
+"""The /_bench/ routes: bytes to stream; a queue, a history and models for load tests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+
+from . import crowded
 
 if TYPE_CHECKING:
     from .core import Core
@@ -46,6 +48,13 @@ def make_routes(core: Core) -> web.RouteTableDef:
             entry = _item(core.number, f"{prefix}-{number % 10}", number)
             core.queue.history[entry[1]] = _ended(entry, number)
         return web.json_response({"pending": pending, "history": len(core.queue.history)})
+
+    @routes.post("/_bench/models")
+    async def models(request: web.Request) -> web.Response:
+        """{models, bytes}: that many models, and node classes until /object_info is as long."""
+        body = await request.json()
+        crowded.fill(core, int(body["models"]), int(body["bytes"]))
+        return web.json_response({})
 
     return routes
 

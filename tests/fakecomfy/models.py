@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import glob
+import json
 import os
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -109,12 +111,17 @@ def _detailed(root: str, index: int) -> list[dict[str, Any]]:
     return found
 
 
-def _preview_of(path: str) -> str | None:
+def _preview_of(path: str) -> str | BytesIO | None:
     if not os.path.exists(os.path.dirname(path)):
         return None
     stem = os.path.splitext(path)[0]
-    for candidate in glob.glob(f"{stem}.*"):
+    found = glob.glob(f"{stem}.*")
+    for candidate in found:
         bare = os.path.splitext(candidate)[0]
         if is_content_type(candidate, {"image"}) and bare in (stem, f"{stem}.preview"):
             return candidate if os.path.isfile(candidate) else None
-    return None
+    # The first file of that pattern with a header, whichever model's it is, as upstream.
+    model = next((name for name in found if name.endswith(".safetensors")), None)
+    header = safetensors.read_header(model, 8 * 1024 * 1024) if model else None
+    covers = (header or {}).get("__metadata__", {}).get("ssmd_cover_images")
+    return BytesIO(base64.b64decode(json.loads(covers)[0])) if covers else None

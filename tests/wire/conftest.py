@@ -11,6 +11,7 @@ from tests.client import Client
 from tests.comfydisk import ComfyDisk
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
+from tests.granted import Given, giving
 from tests.oddupstream import OddUpstream
 from tests.prompts import calm_down
 from tests.refusals import faults
@@ -68,6 +69,12 @@ def clean_odd_log(odd_gateway: Gateway, odd_tokens: dict[str, str]) -> Iterator[
     before = len(odd_gateway.log())
     yield
     assert faults(odd_gateway.log()[before:], [PASSWORD, *odd_tokens.values()]) == []
+
+
+@pytest.fixture(scope="session")
+def given(gateway: Gateway) -> Given:
+    """Makes users who were given some models."""
+    return giving(gateway)
 
 
 @pytest.fixture

@@ -66,9 +66,9 @@ async def test_failed_look_is_nobody_elses_and_one_who_leaves_ends_none(queue: Q
 
 
 def test_bare_nan_of_a_node_makes_no_answer_unreadable() -> None:
-    assert upstream._parsed(b'{"a": [NaN, -Infinity, 1.5], "b": "NaN"}') == {
+    assert upstream.parsed(b'{"a": [NaN, -Infinity, 1.5], "b": "NaN"}') == {
         "a": [None, None, 1.5],
         "b": "NaN",
     }
-    assert upstream._parsed(b"[" * 100_000) is None
-    assert upstream._parsed(b"no json") is None
+    assert upstream.parsed(b"[" * 100_000) is None
+    assert upstream.parsed(b"no json") is None

@@ -1,0 +1,290 @@
+"""Lists of models anywhere in ComfyUI's JSON, cut down to what a caller may know of.
+
+A list counts as one of models by its content, in core and custom nodes, in either style, at
+any depth. Which folders' models it lists follows from its names: a name that another folder
+has too is judged by the list's own folders. JSON is looked through once (`Marker`), then
+shown to each caller (`shown`; `part_shown` for an encoder).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from comfyproxy.filters.models import (
+    Allowed,
+    KnownModels,
+    Model,
+    choice_name,
+    everything,
+    is_hidden,
+    looks_like_model,
+)
+
+_ANY: Final[frozenset[str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """Something that names models: shown to whoever may know of one of them."""
+
+    value: Any
+    models: tuple[Model, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChoiceList:
+    """A list with such members; what is hidden is left out."""
+
+    members: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NameList:
+    """A list of names, of which `named` are models of the folders `sources`."""
+
+    names: list[str]
+    named: frozenset[str]
+    sources: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChoiceMap:
+    """An object with such keys; what is hidden is left out."""
+
+    members: dict[str, Any]
+    keys: dict[str, Choice]
+
+
+PARTS: Final = (Choice, ChoiceList, NameList, ChoiceMap)
+
+
+class Viewer:
+    """What somebody who may know of some models sees. Each question is answered once."""
+
+    def __init__(self, allowed: Allowed, known: KnownModels) -> None:
+        self._allowed = allowed
+        self._known = known
+        self._choices: dict[Choice, bool] = {}
+        self._names: dict[frozenset[str], frozenset[str]] = {}
+
+    def may(self, choice: Choice) -> bool:
+        """Whether it is shown."""
+        found = self._choices.get(choice)
+        if found is None:
+            found = any(self._allowed(model.folder, model.name) for model in choice.models)
+            self._choices[choice] = found
+        return found
+
+    def listed(self, part: NameList) -> list[str]:
+        """What is shown of a list."""
+        if self._allowed is everything:
+            return part.names
+        shown = self._names.get(part.sources)
+        if shown is None:
+            shown = self._names[part.sources] = frozenset(
+                name
+                for folder in part.sources
+                for name in self._known.folders[folder]
+                if self._allowed(folder, name)
+            )
+        return [name for name in part.names if name in shown or name not in part.named]
+
+
+def part_shown(part: Any, viewer: Viewer) -> Any:
+    """One of PARTS as JSON; what is inside may still hold others. A text that is no member of
+    a list is emptied: it would tell of the model just as well."""
+    if isinstance(part, NameList):
+        return viewer.listed(part)
+    if isinstance(part, ChoiceList):
+        return [
+            member.value if isinstance(member, Choice) else member
+            for member in part.members
+            if not isinstance(member, Choice) or viewer.may(member)
+        ]
+    if isinstance(part, ChoiceMap):
+        return {
+            key: member
+            for key, member in part.members.items()
+            if key not in part.keys or viewer.may(part.keys[key])
+        }
+    assert isinstance(part, Choice)
+    return part.value if viewer.may(part) else ""
+
+
+def shown(value: Any, viewer: Viewer) -> Any:
+    """Marked JSON as plain JSON."""
+    if isinstance(value, NameList):
+        return viewer.listed(value)
+    if isinstance(value, PARTS):
+        value = part_shown(value, viewer)
+    if isinstance(value, list):
+        return [shown(item, viewer) for item in value]
+    if isinstance(value, dict):
+        return {key: shown(item, viewer) for key, item in value.items()}
+    return value
+
+
+class _Marked(NamedTuple):
+    """A list, marked; the folders whose models it lists; whether names that are looked out
+    for are in it."""
+
+    value: Any
+    sources: frozenset[str]
+    seen: bool
+
+
+class Marker:
+    """Marks what names models. What names none is passed on as it is; equal lists come out
+    as one object, also from different nodes.
+
+    On the way it looks out for other names in lists: `seen` says whether there were any since
+    it was last set to False.
+    """
+
+    def __init__(self, known: KnownModels, look_out_for: frozenset[str] = frozenset()) -> None:
+        self._known = known
+        self._look_out_for = look_out_for
+        self._lists: dict[tuple[str, ...], _Marked] = {}
+        self.seen = False
+
+    def marked(self, value: Any) -> Any:
+        """Any JSON, marked."""
+        if isinstance(value, list):
+            return self._list(value).value
+        if isinstance(value, dict):
+            return self._dict(value, _ANY)
+        return value
+
+    def _list(self, value: list[Any]) -> _Marked:
+        if not set(map(type, value)) <= {str}:
+            return self._mark_list(value)
+        # By far the most and the longest, and many nodes have the same.
+        key = tuple(value)
+        found = self._lists.get(key)
+        if found is None:
+            found = self._lists[key] = self._mark_names(value)
+        self.seen = self.seen or found.seen
+        return found
+
+    def _mark_names(self, value: list[str]) -> _Marked:
+        names = set(value)
+        seen = not self._look_out_for.isdisjoint(names)
+        named = self._naming(names)
+        sources = self._known.sources(named)
+        if sources:
+            return _Marked(NameList(value, named, sources), sources, seen)
+        if not named:
+            return _Marked(value, _ANY, seen)
+        members = (Choice(n, self._known.find(n)) if n in named else n for n in value)
+        return _Marked(ChoiceList(tuple(members)), _ANY, seen)
+
+    def _mark_list(self, value: list[Any]) -> _Marked:
+        if self._is_typed(value):
+            options = self._dict(value[1], _ANY)
+            return _Marked(value if options is value[1] else [value[0], options], _ANY, self.seen)
+        names = [choice_name(item) for item in value]
+        named = self._naming({name for name in names if name is not None})
+        sources = self._known.sources(named)
+        members: list[Any] = []
+        # Of `[names, {"default": …}]`, the older style of a definition: of the names.
+        before = _ANY
+        for item, name in zip(value, names, strict=True):
+            member: Any = item
+            if isinstance(item, dict):
+                member = self._dict(item, before)
+            elif isinstance(item, list):
+                member, found, _ = self._list(item)
+                before = found or before
+            elif item in self._look_out_for:
+                self.seen = True
+            if name is not None and name in named:
+                member = self._choice(member, name, sources)
+            members.append(member)
+        if named:
+            return _Marked(ChoiceList(tuple(members)), sources, self.seen)
+        is_same = all(new is old for new, old in zip(members, value, strict=True))
+        return _Marked(value if is_same else members, sources, self.seen)
+
+    def _is_typed(self, value: list[Any]) -> bool:
+        """Whether this is a type's name and options, as most definitions are; quickly told."""
+        return (
+            len(value) == 2
+            and isinstance(value[1], dict)
+            and isinstance(value[0], str)
+            and "." not in value[0]
+            and choice_name(value[1]) is None
+            and value[0] not in self._look_out_for
+            and not self._known.is_listed(value[0])
+        )
+
+    def _naming(self, names: set[str]) -> frozenset[str]:
+        """Those that name models; a word without a dot in it (a type, such as `MODEL`) only
+        as a folder lists it."""
+        listed = self._known.listed(names)
+        if len(listed) == len(names) or not (listed or "." in "".join(names)):
+            return listed
+        return listed.union(n for n in names - listed if "." in n and self._known.find(n))
+
+    def _dict(self, value: dict[str, Any], sources: frozenset[str]) -> Any:
+        """`sources`: the folders that a default in it is judged by."""
+        members: dict[str, Any] = {}
+        keys: dict[str, Choice] = {}
+        is_same = True
+        if isinstance(value.get("options"), list):
+            sources = self._list(value["options"]).sources or sources
+        for key, item in value.items():
+            member = item
+            if isinstance(item, str):
+                if key == "default" or "." in item:
+                    member = self._text(key, item, sources)
+            elif isinstance(item, (list, dict)):
+                member = self.marked(item)
+            is_same = is_same and member is item
+            members[key] = member
+            if "." in key and looks_like_model(key) and self._known.find(key):
+                keys[key] = self._choice(key, key, _ANY)
+        if keys:
+            return ChoiceMap(members, keys)
+        return value if is_same else members
+
+    def _text(self, key: str, text: str, sources: frozenset[str]) -> Any:
+        # A default that names a hidden model would tell of it as well as a list; and so would
+        # any other text that is nothing but a model's name.
+        if (key == "default" or looks_like_model(text)) and self._known.find(text):
+            return self._choice(text, text, sources)
+        return text
+
+    def _choice(self, value: Any, name: str, sources: frozenset[str]) -> Choice:
+        own = sorted(folder for folder in sources if self._known.holds(folder, name))
+        models = tuple(Model(folder, name) for folder in own)
+        return Choice(value, models or self._known.find(name))
+
+
+def without_models(value: Any, known: KnownModels, allowed: Allowed) -> Any:
+    """Any JSON with every list in it freed of models the caller may not know of.
+
+    Other members (`None`, `Baked VAE`, `pixel_space`) stay, in their order; a default that
+    names a hidden model is emptied.
+    """
+    if allowed is everything:
+        return value
+    return shown(Marker(known).marked(value), Viewer(allowed, known))
+
+
+def hidden_among(names: Sequence[str], known: KnownModels, allowed: Allowed) -> frozenset[str]:
+    """Which members of a list are hidden from the caller. The first may be none of it but
+    what a client chose, as in ComfyUI's sentences: what either reading hides is hidden."""
+    named = [name for name in names if known.find(name)]
+    readings = {known.sources(named), known.sources(named[1:])} - {_ANY} or {_ANY}
+    return frozenset(
+        name
+        for name in named
+        if any(_is_hidden_in(name, sources, known, allowed) for sources in readings)
+    )
+
+
+def _is_hidden_in(name: str, sources: frozenset[str], known: KnownModels, allowed: Allowed) -> bool:
+    own = [folder for folder in sources if known.holds(folder, name)]
+    if not own:
+        return is_hidden(name, known, allowed)
+    return not any(allowed(folder, name) for folder in own)

@@ -1,0 +1,98 @@
+"""What ComfyUI tells of single model files: sizes and dates, metadata, preview pictures.
+
+Its preview route joins whatever it is given to a folder's path, and opens any picture there;
+its metadata route takes many spellings of a name (NOTES section 7). So it is sent nothing but
+names that it listed itself, of models that the caller was given.
+"""
+
+import re
+from functools import partial
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from accounts import errors
+from accounts.capabilities import Capability
+from comfyproxy import catalog, upstream
+from comfyproxy.calls import Call, Reply, json_reply
+from comfyproxy.filters.history import cut_path
+from comfyproxy.filters.modelfiles import may_tell_of, pictured
+from comfyproxy.filters.models import allowed_names
+from comfyproxy.handlers.models import folder_for, known_to
+from comfyproxy.headers import for_user_content, to_client, to_upstream
+
+# Which of the folder's directories; ComfyUI takes any number that Python does.
+_PATH_INDEX: Final = re.compile(r"[0-9]{1,2}")
+
+
+async def folders_detailed(call: Call) -> Reply:
+    """`GET /experiment/models`: model folders, their paths only for who manages the backend."""
+    found = await _list("/experiment/models")
+    if not call.identity.can(Capability.MANAGE_BACKEND):
+        found = [_without_paths(folder) for folder in found if isinstance(folder, dict)]
+    return json_reply(found)
+
+
+def _without_paths(folder: dict[str, Any]) -> dict[str, Any]:
+    paths = folder.get("folders")
+    shown = [cut_path(path) for path in paths if isinstance(path, str)] if paths else []
+    return folder | {"folders": shown}
+
+
+async def models_detailed(call: Call) -> Reply:
+    """`GET /experiment/models/{folder}`: name, size, dates of the models that the caller was
+    given."""
+    known = await known_to(call)
+    folder = folder_for(call, known, call.params["folder"])
+    found = await _list(f"/experiment/models/{upstream.segment(folder)}")
+    files = [file for file in found if isinstance(file, dict) and isinstance(file.get("name"), str)]
+    names = {file["name"] for file in files}
+    if not names.issubset(known.models.folders[folder]):
+        # The page asks for what it sees here next.
+        await catalog.to_show(insists=True)
+    shown = set(allowed_names(folder, names, catalog.allowed_models(call.identity)))
+    return json_reply([file for file in files if file["name"] in shown])
+
+
+async def model_metadata(call: Call) -> Reply:
+    """`GET /view_metadata/{folder}?filename=`: what a model's file says about itself."""
+    known = await known_to(call)
+    folder = folder_for(call, known, call.params["folder"])
+    name = call.first_params().get("filename", "")
+    allowed = catalog.allowed_models(call.identity)
+    if not known.models.holds(folder, name) or not allowed(folder, name):
+        raise errors.NotFound
+    query = urlencode({"filename": name}).encode()
+    return await _file(call, f"/view_metadata/{upstream.segment(folder)}", query)
+
+
+async def model_preview(call: Call) -> Reply:
+    """`GET /experiment/models/preview/{folder}/{path_index}/{filename}`: a picture of a model.
+    The page asks for it by the model's name with another extension."""
+    known = await known_to(call)
+    folder = folder_for(call, known, call.params["folder"])
+    index, asked = call.params["path_index"], call.params["filename"]
+    names, allowed = known.models.folders[folder], catalog.allowed_models(call.identity)
+    may = partial(allowed, folder)
+    name = pictured(asked, names, may)
+    if name is None or not may_tell_of(name, names, may) or not _PATH_INDEX.fullmatch(index):
+        raise errors.NotFound
+    place = f"{upstream.segment(folder)}/{int(index)}/{upstream.segment(name)}"
+    return await _file(call, f"/experiment/models/preview/{place}", b"")
+
+
+async def _list(path: str) -> list[Any]:
+    found = await upstream.get_json(path)
+    if not isinstance(found, list):
+        raise errors.NotFound
+    return found
+
+
+async def _file(call: Call, path: str, query: bytes) -> Reply:
+    answer = await upstream.stream(
+        call.method, path, query=query, headers=to_upstream(call.headers, body=False)
+    )
+    if answer.status >= 400:
+        # Also 500: of a file that cannot be read, of a directory that there is not.
+        answer.close()
+        raise errors.NotFound
+    return Reply(answer.status, for_user_content(to_client(answer.headers)), stream=answer)
