@@ -52,6 +52,7 @@ class Catalog:
     fetched_at: float
     digests: Digests | None = None
     _encoded: Kept[Hashable, Encoded] = field(default_factory=_kept_answers, compare=False)
+    _encoding: asyncio.Lock = field(default_factory=asyncio.Lock, compare=False)
 
     @classmethod
     def read(
@@ -79,8 +80,13 @@ class Catalog:
         key = self.nodes.key(sight)
         found = self._encoded.get(key)
         if found is None:
-            found = await asyncio.to_thread(self.nodes.all, sight)
-            self._encoded.put(key, found)
+            # One at a time: those who come together make the same answer once, and none of
+            # them fills the threads that others' large answers are read in.
+            async with self._encoding:
+                found = self._encoded.get(key)
+                if found is None:
+                    found = await asyncio.to_thread(self.nodes.all, sight)
+                    self._encoded.put(key, found)
         return found
 
 

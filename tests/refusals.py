@@ -51,5 +51,6 @@ def wait_until(true: Callable[[], object], seconds: float = 5) -> float:
 
 def asked(comfy: FakeComfyThread) -> list[RequestRecord]:
     """What ComfyUI was asked for somebody. Not the gateway's own looks at the queue, which a
-    `status` of an earlier test's prompt may still cause."""
-    return [r for r in comfy.requests if (r.method, r.path) != ("GET", "/queue")]
+    `status` of an earlier test's prompt may still cause, nor the end of an earlier socket."""
+    found = [record for record in comfy.requests if record.kind == "http"]
+    return [record for record in found if (record.method, record.path) != ("GET", "/queue")]
