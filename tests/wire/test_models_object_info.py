@@ -9,6 +9,7 @@ import pytest
 from tests.client import Client, raw_request
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
+from tests.refusals import wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_log")
 
@@ -51,6 +52,17 @@ def without_own(value: Any, client: Client) -> Any:
     if isinstance(value, dict):
         return {key: without_own(item, client) for key, item in value.items()}
     return value
+
+
+@pytest.fixture(autouse=True)
+def up_to_date(admin: Client, comfy: FakeComfyThread) -> None:
+    """The gateway may be behind what an earlier test left or took away, for seconds."""
+
+    def shows_all() -> bool:
+        shown = admin.get("/object_info", headers=FRESH).json()
+        return bool(without_own(shown, admin) == without_own(full(comfy), admin))
+
+    wait_until(shows_all, 10)
 
 
 @pytest.mark.parametrize("path", PATHS)
