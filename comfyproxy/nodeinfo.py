@@ -127,9 +127,8 @@ class NodeInfo:
             marked = marker.marked(node)
             may_list = marker.seen or may_list_files(piece)
             lists = file_lists(node, models, input_files) if may_list else ()
-            found = _Special(marked, names_users, lists)
-            if found.is_personal or marked is not node:
-                special[name] = found
+            if names_users or lists or marked is not node:
+                special[name] = _Special(marked, names_users, lists)
                 piece = b""
             encoded[name] = piece
         return cls(encoded, special, models)

@@ -179,9 +179,6 @@ class Marker:
         return _Marked(ChoiceList(tuple(members)), _ANY, seen)
 
     def _mark_list(self, value: list[Any]) -> _Marked:
-        if self._is_typed(value):
-            options = self._dict(value[1], _ANY)
-            return _Marked(value if options is value[1] else [value[0], options], _ANY, self.seen)
         names = [choice_name(item) for item in value]
         named = self._naming({name for name in names if name is not None})
         sources = self._known.sources(named)
@@ -206,16 +203,23 @@ class Marker:
         return _Marked(value if is_same else members, sources, self.seen)
 
     def _is_typed(self, value: list[Any]) -> bool:
-        """Whether this is a type's name and options, as most definitions are; quickly told."""
-        return (
-            len(value) == 2
-            and isinstance(value[1], dict)
-            and isinstance(value[0], str)
-            and "." not in value[0]
-            and choice_name(value[1]) is None
-            and value[0] not in self._look_out_for
-            and not self._known.is_listed(value[0])
+        """Whether this is a type's name and options, as most definitions are: quickly told,
+        quickly done."""
+        if len(value) != 2 or type(value[0]) is not str or type(value[1]) is not dict:
+            return False
+        name, options = value
+        return not (
+            "." in name
+            or name in self._look_out_for
+            or self._known.is_listed(name)
+            or "key" in options
+            or "content" in options
+            or "value" in options
         )
+
+    def _typed(self, value: list[Any]) -> Any:
+        options = self._dict(value[1], _ANY) if value[1] else value[1]
+        return value if options is value[1] else [value[0], options]
 
     def _naming(self, names: set[str]) -> frozenset[str]:
         """Those that name models; a word without a dot in it (a type, such as `MODEL`) only
@@ -237,8 +241,10 @@ class Marker:
             if isinstance(item, str):
                 if key == "default" or "." in item:
                     member = self._text(key, item, sources)
-            elif isinstance(item, (list, dict)):
-                member = self.marked(item)
+            elif isinstance(item, list):
+                member = self._typed(item) if self._is_typed(item) else self._list(item).value
+            elif isinstance(item, dict):
+                member = self._dict(item, _ANY)
             is_same = is_same and member is item
             members[key] = member
             if "." in key and looks_like_model(key) and self._known.find(key):
