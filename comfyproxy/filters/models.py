@@ -188,11 +188,16 @@ class KnownModels:
 
     def find_embeddings(self, text: str) -> Iterator[tuple[str, tuple[Model, ...]]]:
         """(name, models) for every `embedding:` or `<lora:` mention in a free text."""
-        for match in _EMBEDDING.finditer(text):
-            for name in _readings(match[1]):
-                yield name, self._bare(name, EMBEDDINGS)
-        for match in _LORA_TAG.finditer(text):
-            yield match[1], self._bare(match[1], LORAS)
+        # Nearly all texts are told by the letters that they lack.
+        if ":" not in text:
+            return
+        if "embedding:" in text.lower():
+            for match in _EMBEDDING.finditer(text):
+                for name in _readings(match[1]):
+                    yield name, self._bare(name, EMBEDDINGS)
+        if "<" in text:
+            for match in _LORA_TAG.finditer(text):
+                yield match[1], self._bare(match[1], LORAS)
 
     def _bare(self, name: str, folder: str) -> tuple[Model, ...]:
         """Models of one folder by a name that may lack its extension. Upstream takes an
@@ -253,11 +258,6 @@ def choice_name(item: Any) -> str | None:
     if isinstance(item, dict):
         item = item.get("key") or item.get("content") or item.get("value")
     return item if isinstance(item, str) else None
-
-
-def may_mention(text: str) -> bool:
-    """Whether there may be anything for `find_embeddings` in a text; quickly told."""
-    return ":" in text
 
 
 def looks_like_model(text: str) -> bool:

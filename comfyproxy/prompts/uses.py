@@ -11,7 +11,6 @@ from comfyproxy.filters.models import (
     Model,
     everything,
     looks_like_model,
-    may_mention,
 )
 from comfyproxy.prompts.shape import Graph, link_source, unwrap
 from comfyproxy.prompts.specs import PREFIX_NAME, UNKNOWN_NODE, InputSpec, Kind, NodeSpec
@@ -128,7 +127,7 @@ def hidden_models(
     judged: dict[str, Model | None] = {}
     for node_id, name, value, spec in _with_texts(graph, specs):
         chosen = _chosen(value, spec, known) if spec.folders else _NOTHING
-        for text in _own_texts(value, graph):
+        for text in (value,) if isinstance(value, str) else _own_texts(value, graph):
             if text in chosen:
                 model = _first(chosen[text], allowed)
             elif text in judged:
@@ -151,9 +150,7 @@ def _with_texts(graph: Graph, specs: Specs) -> Iterator[tuple[str, str, Any, Inp
 
 
 def _own_texts(value: Any, graph: Graph) -> Iterable[str]:
-    """The texts in an input's value; a node's id in a link is none."""
-    if isinstance(value, str):
-        return (value,)
+    """The texts in a list or an object; a node's id in a link is none."""
     is_link = isinstance(value, list) and link_source(value, graph) is not None
     return () if is_link else texts(value)
 
@@ -177,9 +174,9 @@ def _hidden_in(text: str, known: KnownModels, allowed: Allowed) -> Model | None:
     # One spelling, several models (a base name in two folders): the node decides which one
     # it opens.
     hidden = _first(known.find_all(text), allowed)
-    if hidden is None and may_mention(text):
-        mentioned = (models for _, models in known.find_embeddings(text))
-        hidden = next((m for models in mentioned if (m := _first(models, allowed))), None)
+    if hidden is None and ":" in text:
+        for _, models in known.find_embeddings(text):
+            hidden = hidden or _first(models, allowed)
     return hidden
 
 
@@ -195,7 +192,7 @@ def names_unknown_model(graph: Graph, specs: Specs, known: KnownModels) -> bool:
     """Whether a text looks like a model that is not known; or stands in a list of models of a
     folder that does not have it: another folder's may bear the same name."""
     for _, _, value, spec in _with_texts(graph, specs):
-        for text in _own_texts(value, graph):
+        for text in (value,) if isinstance(value, str) else _own_texts(value, graph):
             if "." not in text or not looks_like_model(text):
                 continue
             if not (
