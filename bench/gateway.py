@@ -1,7 +1,7 @@
 """How fast is the gateway? `python -m bench.gateway [--quick] [--markdown FILE]`.
 
 Starts fakecomfy and the gateway, compares them in one run, prints figures and the targets'
-verdicts. About two and a half minutes; --quick takes 20 s and is good for a first look only.
+verdicts. About three minutes; --quick takes 40 s and is good for a first look only.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench import measures, report
 from bench.crowd import crowd
+from bench.models import models
 from bench.stage import Stage
 
 
@@ -28,6 +29,7 @@ def main() -> None:
             transfers=measures.transfers(stage, plan),
             relay=measures.relay(stage, plan),
             noticed=measures.noticed(stage, plan),
+            models=models(stage, plan),
             crowd=crowd(stage, plan),
         )
     tables = report.tables(results)
@@ -39,7 +41,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.gateway", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="20 s, rough figures")
+    parser.add_argument("--quick", action="store_true", help="40 s, rough figures")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page, too")
     return parser.parse_args()
 

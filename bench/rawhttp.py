@@ -4,6 +4,7 @@ Every function takes the port to talk to and a finished request, and raises Runt
 the answer is not the expected one: a fast refusal must never count as speed.
 """
 
+import re
 import selectors
 import socket
 import time
@@ -15,6 +16,8 @@ from typing import Final
 SECONDS_WITHOUT_DATA: Final = 10
 WARM_UP_SECONDS: Final = 0.15
 PIECE: Final = b"\0" * (256 * 1024)
+_OK: Final = b"HTTP/1.1 200 "
+_NOT_MODIFIED: Final = b"HTTP/1.1 304 "
 BOUNDARY: Final = "bench-boundary"
 
 
@@ -58,7 +61,7 @@ def read_head(sock: socket.socket) -> tuple[bytes, bytes]:
 
 def body_length(head: bytes) -> int:
     """The Content-Length of a successful answer."""
-    if not head.startswith(b"HTTP/1.1 200 "):
+    if not head.startswith(_OK):
         raise RuntimeError(f"not the expected answer: {head[:300]!r}")
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
@@ -68,18 +71,21 @@ def body_length(head: bytes) -> int:
 
 
 def small_requests(port: int, message: bytes, connections: int, seconds: float) -> Rate:
-    """The same request over and over on kept-alive connections, one at a time on each."""
+    """The same request over and over on kept-alive connections, one at a time on each. An
+    answer has the status of the first: 200, or 304 without a body."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(connect(port)) for _ in range(connections)]
         sockets[0].sendall(message)
         head, body = read_head(sockets[0])
-        rest = body_length(head) - len(body)
+        status = head[: len(_OK)]
+        length = 0 if status == _NOT_MODIFIED else body_length(head)
+        rest = length - len(body)
         while rest > 0:
             rest -= len(sockets[0].recv(rest))
-        length = len(head) + body_length(head)
-        warm_up, _ = _load(sockets, message, length, WARM_UP_SECONDS)
+        length += len(head)
+        warm_up, _ = _load(sockets, message, status, length, WARM_UP_SECONDS)
         cpu = time.process_time()
-        latencies, elapsed = _load(sockets, message, length, seconds)
+        latencies, elapsed = _load(sockets, message, status, length, seconds)
         cpu = time.process_time() - cpu
     latencies.sort()
     return Rate(
@@ -97,7 +103,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def _load(
-    sockets: Sequence[socket.socket], message: bytes, length: int, seconds: float
+    sockets: Sequence[socket.socket], message: bytes, status: bytes, length: int, seconds: float
 ) -> tuple[list[float], float]:
     """(latency of each answered request, seconds until the last answer)."""
     latencies: list[float] = []
@@ -119,7 +125,7 @@ def _load(
             for key, _ in events:
                 sock = key.fileobj  # type: ignore[assignment]
                 got = sock.recv_into(view)
-                if missing[sock] == length and not buffer.startswith(b"HTTP/1.1 200 "):
+                if missing[sock] == length and not buffer.startswith(status):
                     raise RuntimeError(f"not the expected answer: {bytes(view[:300])!r}")
                 missing[sock] -= got
                 if missing[sock] > 0:
@@ -133,6 +139,23 @@ def _load(
                     sent_at[sock] = now
                     sock.sendall(message)
     return latencies, now - begin
+
+
+def answered(port: int, message: bytes) -> tuple[float, str]:
+    """Seconds until a whole answer was there, and its ETag."""
+    with connect(port) as sock:
+        begin = time.perf_counter()
+        sock.sendall(message)
+        head, body = read_head(sock)
+        missing = body_length(head) - len(body)
+        while missing > 0:
+            got = len(sock.recv(min(missing, 1024 * 1024)))
+            if not got:
+                raise RuntimeError(f"the answer broke off, {missing} bytes were missing")
+            missing -= got
+        seconds = time.perf_counter() - begin
+    etag = re.search(rb"\r\netag: ([^\r]+)", head, re.IGNORECASE)
+    return seconds, etag[1].decode() if etag else ""
 
 
 def download(port: int, message: bytes) -> float:

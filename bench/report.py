@@ -13,34 +13,13 @@ from typing import Final
 
 from bench.crowd import Crowd
 from bench.measures import IN_MEMORY, TRANSFER_BYTES, Noticed, Relay, Requests, Transfer
+from bench.models import Models
+from bench.models import table as models_table
+from bench.models import targets as models_targets
+from bench.table import Table
 from bench.watch import MB
 
 _PACKAGES: Final = ("uvicorn", "uvloop", "httptools", "websockets", "aiohttp", "channels", "Django")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A heading, column names, rows of text."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    def text(self) -> str:
-        widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if index == 0 else cell.rjust(width)
-                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in (self.columns, *self.rows)
-        ]
-        return "\n".join([self.title, *(f"  {line}" for line in lines)])
-
-    def markdown(self) -> str:
-        lines = [self.columns, ["---"] + ["---:"] * (len(self.columns) - 1), *self.rows]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        return f"### {self.title}\n\n{table}"
 
 
 @dataclass(frozen=True)
@@ -51,6 +30,7 @@ class Results:
     transfers: Sequence[Transfer]
     relay: Relay
     noticed: Noticed
+    models: Models
     crowd: Crowd
 
 
@@ -61,6 +41,7 @@ def tables(results: Results) -> list[Table]:
         _transfers(results.transfers),
         _relay(results.relay),
         _noticed(results.noticed),
+        models_table(results.models),
         _crowd(results.crowd),
         targets(results),
     ]
@@ -213,6 +194,8 @@ def targets(results: Results) -> Table:
     for case, times in results.noticed.closed.items():
         worst = max(times)
         judge(f"client left {case}: upstream closed within 0.5 s", worst < 0.5, _after(worst))
+    for name, good, figure in models_targets(results.models):
+        judge(name, good, figure)
     return Table("Targets", ("target", "measured", "verdict"), rows)
 
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
@@ -65,6 +65,17 @@ PromptRecord.objects.bulk_create(
     for number, pid in enumerate(prompt_ids)
 )
 result = None
+"""
+_GIVE: Final = """
+from accounts import granting, models, services
+
+result = []
+for number, items in enumerate(grants):
+    user = models.User(username=f"given-{number}", role_id="user")
+    user.set_unusable_password()
+    user.save()
+    granting.grant(user, [granting.item(*each) for each in items], actor=None)
+    result.append(services.start_session(user, ip=None, user_agent="bench")[1])
 """
 ROUTES: Final = (
     ("GET", "/assets/app.js"),
@@ -128,10 +139,28 @@ class Stage:
         upstream_port = free_port()
         return self._make_gateway(upstream_port).start(), upstream_port
 
+    @contextmanager
+    def just_started(self) -> Iterator[Gateway]:
+        """One more gateway with the same users and the same ComfyUI, for as long as it is
+        needed."""
+        gateway = Gateway(self._data, f"http://127.0.0.1:{self.direct}", TMPDIR=str(self.folder))
+        try:
+            yield gateway.start()
+        finally:
+            gateway.stop()
+
     def measure(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function` in the process that makes load."""
         future = self._workers.submit(function, *args, **kwargs)
         return future.result(LONGEST_MEASUREMENT_SECONDS)
+
+    def fill_models(self, models: int, size: int) -> None:
+        """That many models, and node classes until `/object_info` has so many bytes."""
+        self._ask_comfy("/_bench/models", json.dumps({"models": models, "bytes": size}).encode())
+
+    def people_with_models(self, grants: list[list[tuple[str, str]]]) -> list[str]:
+        """Tokens of new users, one for each list of what they are given."""
+        return list(self.gateway.run(_GIVE, grants=grants))
 
     def fill_queue(self, foreign: int) -> None:
         """So many more waiting prompts, all of the other user's."""
@@ -154,15 +183,18 @@ class Stage:
 
     def ask_comfy_raw(self, path: str) -> bytes:
         """ComfyUI's answer as it stands."""
-        return self._raw(self.direct, path)
+        return self.raw(self.direct, path)
 
     def answer_bytes(self, port: int, path: str) -> int:
         """How long one side's answer to the user is."""
-        return len(self._raw(port, path))
+        return len(self.raw(port, path))
 
-    def _raw(self, port: int, path: str) -> bytes:
+    def raw(self, port: int, path: str, **headers: str) -> bytes:
+        """One side's answer to the user, as it is sent."""
         url = f"http://127.0.0.1:{port}{path}"
-        asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.token}"})
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named["Authorization"] = f"Bearer {self.token}"
+        asked = urllib.request.Request(url, headers=named)
         with urllib.request.urlopen(asked, timeout=30) as answer:
             return bytes(answer.read())
 
@@ -190,7 +222,7 @@ class Stage:
 
     def _ask_comfy(self, path: str, body: bytes | None = None) -> Any:
         url = f"http://127.0.0.1:{self.direct}{path}"
-        with urllib.request.urlopen(url, body, timeout=10) as answer:
+        with urllib.request.urlopen(url, body, timeout=60) as answer:
             return json.load(answer)
 
     def _plant_image(self, namespace: str) -> str:

@@ -75,6 +75,20 @@ async def current(max_age_seconds: float = MAX_AGE_SECONDS) -> Catalog:
     return await asyncio.shield(_fetch_once())
 
 
+async def prepare() -> None:
+    """Ask before anybody has to wait for it. If ComfyUI is not there, whoever needs it hears."""
+    with suppress(UpstreamUnreachable, UpstreamTimeout):
+        await current()
+
+
+async def close() -> None:
+    """Give up a fetch that is under way: this event loop ends."""
+    if _fetching is not None and not _fetching.done():
+        _fetching.cancel()
+        with suppress(asyncio.CancelledError):
+            await _fetching
+
+
 async def to_show(*, insists: bool = False) -> Catalog:
     """The catalog for somebody who only reads: what is known, while a newer one is on its way
     or ComfyUI is away. Who `insists` waits for one that is at most 2 s old, if there is any.

@@ -15,8 +15,9 @@ import orjson
 
 from comfyproxy.filters.folders import names_any, without_foreign
 from comfyproxy.filters.inputs import FileList, file_lists, may_list_files, with_own
-from comfyproxy.filters.modellists import ChoiceList, Marker, NameList, Viewer, part_shown, shown
+from comfyproxy.filters.modellists import Marker
 from comfyproxy.filters.models import Allowed, KnownModels
+from comfyproxy.filters.modelviews import ChoiceList, NameList, Viewer, part_shown, shown
 from comfyproxy.kept import Kept
 
 # What is kept of nodes that list models, for all sets of models together. Whoever may know of
@@ -127,9 +128,8 @@ class NodeInfo:
             marked = marker.marked(node)
             may_list = marker.seen or may_list_files(piece)
             lists = file_lists(node, models, input_files) if may_list else ()
-            found = _Special(marked, names_users, lists)
-            if found.is_personal or marked is not node:
-                special[name] = found
+            if names_users or lists or marked is not node:
+                special[name] = _Special(marked, names_users, lists)
                 piece = b""
             encoded[name] = piece
         return cls(encoded, special, models)

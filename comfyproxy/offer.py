@@ -69,11 +69,17 @@ class Catalog:
         nodes = NodeInfo.read(info, pieces, models, input_files)
         return cls(specs, models, nodes, fetched_at, digests)
 
-    async def read_specs(self, classes: Collection[str]) -> None:
-        """See to it that these node classes' specs can be looked up without work."""
+    async def prepare_for(self, classes: Collection[str]) -> None:
+        """See to it that a prompt of these node classes can be looked at without delay."""
         unread = self.specs.unread(classes)
-        if unread:
-            await asyncio.to_thread(lambda: [self.specs[name] for name in unread])
+        if unread or not self.models.is_ready_for_mentions:
+            await asyncio.to_thread(self._prepare, unread)
+
+    def _prepare(self, unread: Collection[str]) -> None:
+        for name in unread:
+            self.specs.get(name)
+        # The first question has the answers to all put in order.
+        list(self.models.find_embeddings("embedding:x"))
 
     async def object_info(self, sight: Sight) -> Encoded:
         """`GET /object_info` for such a caller."""
@@ -135,7 +141,8 @@ async def _nodes(answer: upstream.UpstreamStream, known: Catalog | None) -> _Nod
     def parsed() -> _Nodes:
         digest = _digest([raw])
         is_known = known is not None and known.digests and known.digests.nodes == digest
-        return _Nodes(raw, digest, None if is_known else upstream.parsed(raw))
+        with _collector_paused():
+            return _Nodes(raw, digest, None if is_known else upstream.parsed(raw))
 
     return await asyncio.to_thread(parsed)
 

@@ -9,7 +9,7 @@ from django.core.handlers.asgi import ASGIHandler
 from starlette.staticfiles import StaticFiles
 
 from accounts.authentication import listen_for_invalidations
-from comfyproxy import upstream
+from comfyproxy import catalog, upstream
 from comfyproxy.asgitypes import App, Receive, Scope, Send
 from comfyproxy.consumers import SocketConsumer
 from comfyproxy.entry import ComfyEntry, SocketEntry
@@ -43,11 +43,14 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 async def _lifespan(receive: Receive, send: Send) -> None:
     await receive()
     listener = asyncio.ensure_future(listen_for_invalidations())
+    early = asyncio.ensure_future(catalog.prepare())
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    listener.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await listener
+    for task in (listener, early):
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    await catalog.close()
     await hub.close()
     await upstream.close()
     await send({"type": "lifespan.shutdown.complete"})

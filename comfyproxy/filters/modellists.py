@@ -3,11 +3,10 @@
 A list counts as one of models by its content, in core and custom nodes, in either style, at
 any depth. Which folders' models it lists follows from its names: a name that another folder
 has too is judged by the list's own folders. JSON is looked through once (`Marker`), then
-shown to each caller (`shown`; `part_shown` for an encoder).
+shown to each caller (`modelviews`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from comfyproxy.filters.models import (
@@ -19,109 +18,9 @@ from comfyproxy.filters.models import (
     is_hidden,
     looks_like_model,
 )
+from comfyproxy.filters.modelviews import Choice, ChoiceList, ChoiceMap, NameList, Viewer, shown
 
 _ANY: Final[frozenset[str]] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Choice:
-    """Something that names models: shown to whoever may know of one of them."""
-
-    value: Any
-    models: tuple[Model, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ChoiceList:
-    """A list with such members; what is hidden is left out."""
-
-    members: tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NameList:
-    """A list of names, of which `named` are models of the folders `sources`."""
-
-    names: list[str]
-    named: frozenset[str]
-    sources: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ChoiceMap:
-    """An object with such keys; what is hidden is left out."""
-
-    members: dict[str, Any]
-    keys: dict[str, Choice]
-
-
-PARTS: Final = (Choice, ChoiceList, NameList, ChoiceMap)
-
-
-class Viewer:
-    """What somebody who may know of some models sees. Each question is answered once."""
-
-    def __init__(self, allowed: Allowed, known: KnownModels) -> None:
-        self._allowed = allowed
-        self._known = known
-        self._choices: dict[Choice, bool] = {}
-        self._names: dict[frozenset[str], frozenset[str]] = {}
-
-    def may(self, choice: Choice) -> bool:
-        """Whether it is shown."""
-        found = self._choices.get(choice)
-        if found is None:
-            found = any(self._allowed(model.folder, model.name) for model in choice.models)
-            self._choices[choice] = found
-        return found
-
-    def listed(self, part: NameList) -> list[str]:
-        """What is shown of a list."""
-        if self._allowed is everything:
-            return part.names
-        shown = self._names.get(part.sources)
-        if shown is None:
-            shown = self._names[part.sources] = frozenset(
-                name
-                for folder in part.sources
-                for name in self._known.folders[folder]
-                if self._allowed(folder, name)
-            )
-        return [name for name in part.names if name in shown or name not in part.named]
-
-
-def part_shown(part: Any, viewer: Viewer) -> Any:
-    """One of PARTS as JSON; what is inside may still hold others. A text that is no member of
-    a list is emptied: it would tell of the model just as well."""
-    if isinstance(part, NameList):
-        return viewer.listed(part)
-    if isinstance(part, ChoiceList):
-        return [
-            member.value if isinstance(member, Choice) else member
-            for member in part.members
-            if not isinstance(member, Choice) or viewer.may(member)
-        ]
-    if isinstance(part, ChoiceMap):
-        return {
-            key: member
-            for key, member in part.members.items()
-            if key not in part.keys or viewer.may(part.keys[key])
-        }
-    assert isinstance(part, Choice)
-    return part.value if viewer.may(part) else ""
-
-
-def shown(value: Any, viewer: Viewer) -> Any:
-    """Marked JSON as plain JSON."""
-    if isinstance(value, NameList):
-        return viewer.listed(value)
-    if isinstance(value, PARTS):
-        value = part_shown(value, viewer)
-    if isinstance(value, list):
-        return [shown(item, viewer) for item in value]
-    if isinstance(value, dict):
-        return {key: shown(item, viewer) for key, item in value.items()}
-    return value
 
 
 class _Marked(NamedTuple):
@@ -179,9 +78,6 @@ class Marker:
         return _Marked(ChoiceList(tuple(members)), _ANY, seen)
 
     def _mark_list(self, value: list[Any]) -> _Marked:
-        if self._is_typed(value):
-            options = self._dict(value[1], _ANY)
-            return _Marked(value if options is value[1] else [value[0], options], _ANY, self.seen)
         names = [choice_name(item) for item in value]
         named = self._naming({name for name in names if name is not None})
         sources = self._known.sources(named)
@@ -206,16 +102,23 @@ class Marker:
         return _Marked(value if is_same else members, sources, self.seen)
 
     def _is_typed(self, value: list[Any]) -> bool:
-        """Whether this is a type's name and options, as most definitions are; quickly told."""
-        return (
-            len(value) == 2
-            and isinstance(value[1], dict)
-            and isinstance(value[0], str)
-            and "." not in value[0]
-            and choice_name(value[1]) is None
-            and value[0] not in self._look_out_for
-            and not self._known.is_listed(value[0])
+        """Whether this is a type's name and options, as most definitions are: quickly told,
+        quickly done."""
+        if len(value) != 2 or type(value[0]) is not str or type(value[1]) is not dict:
+            return False
+        name, options = value
+        return not (
+            "." in name
+            or name in self._look_out_for
+            or self._known.is_listed(name)
+            or "key" in options
+            or "content" in options
+            or "value" in options
         )
+
+    def _typed(self, value: list[Any]) -> Any:
+        options = self._dict(value[1], _ANY) if value[1] else value[1]
+        return value if options is value[1] else [value[0], options]
 
     def _naming(self, names: set[str]) -> frozenset[str]:
         """Those that name models; a word without a dot in it (a type, such as `MODEL`) only
@@ -237,8 +140,10 @@ class Marker:
             if isinstance(item, str):
                 if key == "default" or "." in item:
                     member = self._text(key, item, sources)
-            elif isinstance(item, (list, dict)):
-                member = self.marked(item)
+            elif isinstance(item, list):
+                member = self._typed(item) if self._is_typed(item) else self._list(item).value
+            elif isinstance(item, dict):
+                member = self._dict(item, _ANY)
             is_same = is_same and member is item
             members[key] = member
             if "." in key and looks_like_model(key) and self._known.find(key):

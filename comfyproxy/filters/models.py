@@ -61,7 +61,10 @@ def nothing(folder: str, name: str) -> bool:
 def normal_name(name: str) -> str:
     """One spelling per file: forward slashes, no dot segments, never above the root, and
     without the white space and dots at its ends that nodes or Windows drop."""
-    return posixpath.normpath("/" + name.strip().replace("\\", "/")).lstrip("/").rstrip(" ./")
+    name = name.strip().replace("\\", "/")
+    if "/" in name:
+        name = posixpath.normpath("/" + name).lstrip("/")
+    return name.rstrip(" ./")
 
 
 class Model(NamedTuple):
@@ -119,6 +122,11 @@ class KnownModels:
                         found[folder, stem] = (*known, Model(folder, name))
         return found
 
+    @property
+    def is_ready_for_mentions(self) -> bool:
+        """Whether `find_embeddings` has been asked before; the first time takes longer."""
+        return "_by_stem" in self.__dict__
+
     def find(self, text: str) -> tuple[Model, ...]:
         """The models that a whole text may name; empty for any other text.
 
@@ -138,10 +146,10 @@ class KnownModels:
     def find_all(self, text: str) -> tuple[Model, ...]:
         """As `find`, but of a longer path every end that is known: for who has to be sure."""
         found = self.find(text)
-        key = normal_name(text).casefold() if found else ""
-        if not found or key in self._by_name:
+        if not found or text in self._listed:
             return found
-        return _all(self._by_name.get(tail) for tail in _tails(key))
+        key = normal_name(text).casefold()
+        return self._by_name.get(key) or _all(self._by_name.get(tail) for tail in _tails(key))
 
     def folder(self, name: str) -> str | None:
         """A folder as it is listed, by that name or a former one; None: there is none."""
@@ -180,11 +188,16 @@ class KnownModels:
 
     def find_embeddings(self, text: str) -> Iterator[tuple[str, tuple[Model, ...]]]:
         """(name, models) for every `embedding:` or `<lora:` mention in a free text."""
-        for match in _EMBEDDING.finditer(text):
-            for name in _readings(match[1]):
-                yield name, self._bare(name, EMBEDDINGS)
-        for match in _LORA_TAG.finditer(text):
-            yield match[1], self._bare(match[1], LORAS)
+        # Nearly all texts are told by the letters that they lack.
+        if ":" not in text:
+            return
+        if "embedding:" in text.lower():
+            for match in _EMBEDDING.finditer(text):
+                for name in _readings(match[1]):
+                    yield name, self._bare(name, EMBEDDINGS)
+        if "<" in text:
+            for match in _LORA_TAG.finditer(text):
+                yield match[1], self._bare(match[1], LORAS)
 
     def _bare(self, name: str, folder: str) -> tuple[Model, ...]:
         """Models of one folder by a name that may lack its extension. Upstream takes an

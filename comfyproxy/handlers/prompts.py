@@ -60,10 +60,10 @@ async def prompt_submit(call: Call) -> Reply:
     identity = call.identity
     known = await catalog.current()
     classes = {node["class_type"] for node in submission.graph.values()}
-    await known.read_specs(classes)
+    await known.prepare_for(classes)
     if await _off_loop(is_large, _names_unknown, submission.graph, known, identity):
         known = await catalog.fresh()
-        await known.read_specs(classes)
+        await known.prepare_for(classes)
     await _off_loop(is_large, _refuse_blocked_nodes, submission.graph, identity)
     await _off_loop(is_large, _refuse_hidden_models, submission.graph, known, identity)
     graph = await _own_graph(submission.graph, known, identity, is_large)

@@ -17,6 +17,7 @@ from comfyproxy.prompts.specs import PREFIX_NAME, UNKNOWN_NODE, InputSpec, Kind,
 Specs = Mapping[str, NodeSpec]
 
 _NO_SPEC: Final = InputSpec(Kind.TEXT)
+_NOTHING: Final[Mapping[str, list[Model]]] = {}
 # How many links are followed to find the text at their end (reroutes, primitives).
 _MAX_HOPS: Final = 20
 
@@ -102,52 +103,79 @@ def hidden_models(
     """
     if allowed is everything:
         return
-    for place, value in inputs(graph):
-        spec = spec_of(graph, place, specs)
-        chosen = _chosen(value, spec, known)
-        for text in texts(value):
-            meant = chosen.get(text)
-            model = _hidden_in(text, known, allowed) if meant is None else _first(meant, allowed)
+    # The same words, such as a sampler's name, stand in many nodes.
+    judged: dict[str, Model | None] = {}
+    for node_id, name, value, spec in _with_texts(graph, specs):
+        chosen = _chosen(value, spec, known) if spec.folders else _NOTHING
+        for text in (value,) if isinstance(value, str) else _own_texts(value, graph):
+            if text in chosen:
+                model = _first(chosen[text], allowed)
+            elif text in judged:
+                model = judged[text]
+            else:
+                model = judged[text] = _hidden_in(text, known, allowed)
             if model is not None:
-                yield HiddenModel(place, model)
+                yield HiddenModel(Place(node_id, name), model)
         if spec.kind is Kind.MODEL and link_source(value, graph) and literal(value, graph) is None:
-            yield HiddenModel(place, None)
+            yield HiddenModel(Place(node_id, name), None)
+
+
+def _with_texts(graph: Graph, specs: Specs) -> Iterator[tuple[str, str, Any, InputSpec]]:
+    """Node id, name, value and declaration of each input that may hold a text."""
+    for node_id, node in graph.items():
+        declared = specs.get(node["class_type"], UNKNOWN_NODE).inputs
+        for name, value in node["inputs"].items():
+            if isinstance(value, (str, list, dict)):
+                yield node_id, name, value, declared.get(name, _NO_SPEC)
+
+
+def _own_texts(value: Any, graph: Graph) -> Iterable[str]:
+    """The texts in a list or an object; a node's id in a link is none."""
+    is_link = isinstance(value, list) and link_source(value, graph) is not None
+    return () if is_link else texts(value)
 
 
 def _chosen(value: Any, spec: InputSpec, known: KnownModels) -> dict[str, list[Model]]:
     """What the names that were chosen from the input's list mean; one, or several of a list
     with more than one choice."""
-    found = unwrap(value) if spec.folders else None
+    found = unwrap(value)
     names: list[Any] = found if isinstance(found, list) else [found]
-    if any(not isinstance(name, str) for name in names):
-        return {}
-    folders = sorted(spec.folders)
-    meant = {name: [Model(f, name) for f in folders if known.holds(f, name)] for name in names}
-    return {name: models for name, models in meant.items() if models}
+    chosen: dict[str, list[Model]] = {}
+    for name in names:
+        if not isinstance(name, str):
+            return {}
+        models = [Model(folder, name) for folder in spec.folders if known.holds(folder, name)]
+        if models:
+            chosen[name] = sorted(models)
+    return chosen
 
 
 def _hidden_in(text: str, known: KnownModels, allowed: Allowed) -> Model | None:
     # One spelling, several models (a base name in two folders): the node decides which one
     # it opens.
     hidden = _first(known.find_all(text), allowed)
-    if hidden is not None:
-        return hidden
-    mentioned = (models for _, models in known.find_embeddings(text))
-    return next((m for models in mentioned if (m := _first(models, allowed))), None)
+    if hidden is None and ":" in text:
+        for _, models in known.find_embeddings(text):
+            hidden = hidden or _first(models, allowed)
+    return hidden
 
 
 def _first(models: Iterable[Model], allowed: Allowed) -> Model | None:
     """The first that the caller may not use."""
-    return next((model for model in models if not allowed(model.folder, model.name)), None)
+    for model in models:
+        if not allowed(model.folder, model.name):
+            return model
+    return None
 
 
 def names_unknown_model(graph: Graph, specs: Specs, known: KnownModels) -> bool:
     """Whether a text looks like a model that is not known; or stands in a list of models of a
     folder that does not have it: another folder's may bear the same name."""
-    for place, value in inputs(graph):
-        spec = spec_of(graph, place, specs)
-        for text in texts(value):
-            if looks_like_model(text) and not (
+    for _, _, value, spec in _with_texts(graph, specs):
+        for text in (value,) if isinstance(value, str) else _own_texts(value, graph):
+            if "." not in text or not looks_like_model(text):
+                continue
+            if not (
                 any(known.holds(folder, text) for folder in spec.folders)
                 if spec.folders
                 else known.find(text)

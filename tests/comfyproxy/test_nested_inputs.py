@@ -67,7 +67,6 @@ INFO: dict[str, Any] = {
                     "template": {
                         "input": {"required": {"image": UPLOAD}},
                         "prefix": "image",
-                        "min": 1,
                         "max": 3,
                     }
                 },
@@ -122,7 +121,6 @@ def test_nested_inputs_are_known_by_the_names_that_prompts_give_them() -> None:
     assert NODE.inputs["format.filename_prefix"] == InputSpec(
         Kind.PREFIX, optional=True, default="video/x"
     )
-    # Where each is defined: what stands there is its definition.
     for found in definitions(INFO):
         value: Any = INFO["input"]
         for step in found.path:

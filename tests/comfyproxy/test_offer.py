@@ -196,3 +196,14 @@ async def test_a_hundred_sets_of_grants_take_a_bounded_amount_of_memory() -> Non
     assert held < 30_000_000, f"{held / 1e6:.1f} MB"
     assert found._encoded.bytes <= MAX_ENCODED_BYTES
     assert found.nodes._with_models.bytes <= MAX_MODEL_SETS_BYTES
+
+
+async def test_a_prompt_is_prepared_for_once(comfyui: Upstream) -> None:
+    found = await fetch(None)
+    assert found.specs.unread(["Loader", "Plain", "NoSuchNode"]) == ["Loader", "Plain"]
+    assert not found.models.is_ready_for_mentions
+    await found.prepare_for({"Loader", "NoSuchNode"})
+    assert found.specs.unread(["Loader", "Plain"]) == ["Plain"]
+    assert found.models.is_ready_for_mentions
+    assert found.specs["Loader"] is found.specs.get("Loader")
+    assert found.specs.get("NoSuchNode") is None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -224,3 +225,24 @@ async def test_bench_mode_streams_and_seeds_and_runs_nothing(base: Path) -> None
             await client.socket.send_json({"type": "bench_burst", "data": data})
             await client.wait_frames(count + 501)
         assert server.requests == []
+
+
+async def test_bench_mode_offers_as_many_models_and_nodes_as_it_is_told(base: Path) -> None:
+    with FakeComfyThread(base, bench=True) as server:
+        async with aiohttp.ClientSession(server.url) as session:
+
+            async def get(path: str) -> Any:
+                async with session.get(path) as answer:
+                    return await answer.json()
+
+            for models, size in ((40, 150_000), (60, 150_000)):
+                wish = {"models": models, "bytes": size}
+                await session.post("/_bench/models", json=wish)
+                names = [
+                    n for folder in await get("/models") for n in await get(f"/models/{folder}")
+                ]
+                assert len([name for name in names if name.startswith("group ")]) == models
+                info = await get("/object_info")
+                assert size <= len(json.dumps(info)) < 1.2 * size
+                listed = info["Crowd_loras_0"]["input"]["required"]["name"][0]
+                assert listed == await get("/models/loras")

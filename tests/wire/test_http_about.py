@@ -112,6 +112,7 @@ def test_view_lane_answers_head_with_the_length_alone(alice: Client) -> None:
         ("POST", "/userdata/workflows%2Fa.json"),
         ("GET", "/v2/userdata"),
         ("GET", "/cpe/workflow/list"),
+        ("GET", "/experiment/models/preview/checkpoints"),
     ],
 )
 def test_route_that_is_not_built_yet_refuses_everyone(

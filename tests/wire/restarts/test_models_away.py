@@ -1,5 +1,8 @@
 """While ComfyUI is away, the last known lists serve whoever reads; nothing runs by them."""
 
+import time
+from pathlib import Path
+
 import pytest
 
 from tests.client import Client
@@ -7,7 +10,7 @@ from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.granted import giving
 from tests.prompts import Graph, save, submit
-from tests.refusals import check_refusal
+from tests.refusals import check_refusal, faults, wait_until
 
 FRESH = {"Cache-Control": "no-cache"}
 ITEM = ("checkpoints", "sd15.safetensors")
@@ -52,3 +55,37 @@ def test_what_was_known_is_shown_to_each_as_before(
     assert shaky_gateway.log()[log:].count("what is known is shown meanwhile") <= 1
     submit(greta, loader())
     assert greta.get("/models/checkpoints", headers=FRESH).json() == [ITEM[1]]
+
+
+def test_a_gateway_asks_when_it_starts(shaky: FakeComfyThread, tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path / "data", shaky.url).prepare()
+    greta = giving(gateway)(ITEM)
+    shaky.clear_requests()
+    gateway.start()
+    try:
+        # The last thing that is asked for; reading it takes a moment more.
+        wait_until(lambda: any(r.path.endswith("/audio_encoders") for r in shaky.requests))
+        time.sleep(0.5)
+        shaky.stop_listening()
+        assert greta.get("/models/checkpoints").json() == [ITEM[1]]
+    finally:
+        gateway.stop()
+        if not shaky.listening:
+            shaky.come_back()
+    assert [r.path for r in shaky.requests if r.path == "/object_info"] == ["/object_info"]
+
+
+def test_a_gateway_starts_before_comfyui_does(shaky: FakeComfyThread, tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path / "data", shaky.url).prepare()
+    greta = giving(gateway)(ITEM)
+    shaky.stop_listening()
+    try:
+        gateway.start()
+        check_refusal(greta.get("/models/checkpoints"), 502, "UPSTREAM_UNREACHABLE")
+        shaky.come_back()
+        assert greta.get("/models/checkpoints").json() == [ITEM[1]]
+    finally:
+        gateway.stop()
+        if not shaky.listening:
+            shaky.come_back()
+    assert faults(gateway.log(), []) == []
