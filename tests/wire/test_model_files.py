@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.cast import ADMIN
 from tests.client import Client, raw_request
+from tests.conftest import People
 from tests.fakecomfy import safetensors
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
@@ -35,7 +37,7 @@ def cover(color: tuple[int, int, int]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def planted(comfy: FakeComfyThread) -> Iterator[None]:
+def planted(comfy: FakeComfyThread, people: People) -> Iterator[None]:
     """Models that make ComfyUI's own answers tempting; gone afterwards."""
     models = Path(comfy.base_dir) / "models"
     covered = models / "checkpoints/covered.v2.safetensors"
@@ -52,6 +54,8 @@ def planted(comfy: FakeComfyThread) -> Iterator[None]:
     yield
     for path in (*files, covered):
         path.unlink()
+    # Later tests, too, know what there is.
+    people.client(ADMIN).post("/mss-login/api/available-models/refresh")
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.cast import ADMIN
 from tests.client import Client
+from tests.conftest import People
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.granted import Given
 from tests.prompts import Graph, ended, received, save, submit, text
@@ -19,13 +21,15 @@ LORA_TWIN = ("loras", "sd15.safetensors")
 
 
 @pytest.fixture(scope="module")
-def twins(comfy: FakeComfyThread) -> Iterator[None]:
+def twins(comfy: FakeComfyThread, people: People) -> Iterator[None]:
     """A lora that is called like a checkpoint; gone after this module's tests."""
     models = Path(comfy.base_dir) / "models"
     twin = models / "loras/sd15.safetensors"
     twin.write_bytes((models / "loras/style.safetensors").read_bytes())
     yield
     twin.unlink()
+    # Later tests, too, know what there is.
+    people.client(ADMIN).post("/mss-login/api/available-models/refresh")
 
 
 @pytest.fixture(autouse=True)
