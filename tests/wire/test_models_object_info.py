@@ -10,7 +10,7 @@ from tests.client import Client, raw_request
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 
-pytestmark = pytest.mark.usefixtures("clean_log")
+pytestmark = pytest.mark.usefixtures("clean_log", "known")
 
 FRESH = {"Cache-Control": "no-cache"}
 PATHS = ("/object_info", "/api/object_info")
