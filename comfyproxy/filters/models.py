@@ -136,12 +136,21 @@ class KnownModels:
         listed = self._listed.get(text)
         if listed is not None:
             return listed
-        # A plain word, such as a sampler's name, is spelt normally already.
-        key = (text if text.isidentifier() else normal_name(text)).casefold()
+        if self._ends_otherwise(text):
+            return ()
+        key = normal_name(text).casefold()
         found = self._by_name.get(key, ())
         if not found and key.endswith(MODEL_SUFFIXES):
             found = _first(self._by_name.get(tail) for tail in _tails(key))
         return found
+
+    def _ends_otherwise(self, text: str) -> bool:
+        """Whether no model is called like the end of the text: quickly told, of nearly all."""
+        begin = max(text.rfind("/"), text.rfind("\\")) + 1
+        end = text[begin:] if begin else text.lstrip()
+        end = end.rstrip().rstrip(" .")
+        # Nothing may be left of it, as of `x/..`: then something before it counts.
+        return end != "" and end.casefold() not in self._by_name
 
     def find_all(self, text: str) -> tuple[Model, ...]:
         """As `find`, but of a longer path every end that is known: for who has to be sure."""

@@ -78,9 +78,14 @@ def test_a_name_as_it_is_listed_means_the_same_as_in_any_other_spelling(name: st
     assert KNOWN.find(name) == KNOWN.find(f"./{name}") == KNOWN.find(name.upper())
 
 
-@given(st.text(max_size=20))
-def test_a_plain_word_is_its_own_normal_name(word: str) -> None:
-    assert not word.isidentifier() or normal_name(word) == word
+_ODD = st.text(alphabet="aA. /\\\t\n", max_size=8)
+
+
+@given(st.builds("{}{}{}".format, _ODD, st.sampled_from(sorted(KNOWN.folders["vae"])), _ODD))
+def test_a_name_is_found_whatever_stands_around_it_that_makes_no_other(text: str) -> None:
+    assert (Model("vae", "vae.pt") in KNOWN.find(text)) is (
+        f"/{normal_name(text)}".casefold().endswith("/vae.pt")
+    )
 
 
 TWINS = KnownModels(

@@ -71,6 +71,13 @@ def clean_odd_log(odd_gateway: Gateway, odd_tokens: dict[str, str]) -> Iterator[
     assert faults(odd_gateway.log()[before:], [PASSWORD, *odd_tokens.values()]) == []
 
 
+@pytest.fixture
+def known(admin: Client) -> None:
+    """The gateway knows what ComfyUI has now, whatever other tests added or took away: a node
+    that nobody has makes it look."""
+    admin.post("/prompt", json={"prompt": {"1": {"class_type": "NoSuchNode", "inputs": {}}}})
+
+
 @pytest.fixture(scope="session")
 def given(gateway: Gateway) -> Given:
     """Makes users who were given some models."""

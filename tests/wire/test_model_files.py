@@ -19,7 +19,7 @@ from tests.gateway import Gateway
 from tests.granted import Given
 from tests.refusals import asked, check_refusal
 
-pytestmark = pytest.mark.usefixtures("clean_log", "planted")
+pytestmark = pytest.mark.usefixtures("clean_log", "planted", "known")
 
 PREVIEW = "/experiment/models/preview"
 METADATA = "/view_metadata/checkpoints?filename="
@@ -56,12 +56,6 @@ def planted(comfy: FakeComfyThread, people: People) -> Iterator[None]:
         path.unlink()
     # Later tests, too, know what there is.
     people.client(ADMIN).post("/mss-login/api/available-models/refresh")
-
-
-@pytest.fixture(autouse=True)
-def known(admin: Client) -> None:
-    """The gateway knows what there is: a node that nobody has makes it look."""
-    admin.post("/prompt", json={"prompt": {"1": {"class_type": "NoSuchNode", "inputs": {}}}})
 
 
 def of_comfyui(comfy: FakeComfyThread, path: str) -> Any:

@@ -13,7 +13,7 @@ from tests.fakecomfy.thread import FakeComfyThread
 from tests.granted import Given
 from tests.prompts import Graph, ended, received, save, submit, text
 
-pytestmark = pytest.mark.usefixtures("clean_log", "twins")
+pytestmark = pytest.mark.usefixtures("clean_log", "twins", "known")
 
 FRESH = {"Cache-Control": "no-cache"}
 SD15, REAL = ("checkpoints", "sd15.safetensors"), ("checkpoints", "portraits/real.safetensors")
@@ -30,13 +30,6 @@ def twins(comfy: FakeComfyThread, people: People) -> Iterator[None]:
     twin.unlink()
     # Later tests, too, know what there is.
     people.client(ADMIN).post("/mss-login/api/available-models/refresh")
-
-
-@pytest.fixture(autouse=True)
-def known(admin: Client) -> Iterator[None]:
-    """The gateway knows what there is: a node that nobody has makes it look."""
-    admin.post("/prompt", json={"prompt": {"1": {"class_type": "NoSuchNode", "inputs": {}}}})
-    yield
 
 
 def lists(client: Client) -> dict[str, Any]:

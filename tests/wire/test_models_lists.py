@@ -8,7 +8,7 @@ from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.refusals import asked, check_refusal
 
-pytestmark = pytest.mark.usefixtures("clean_log")
+pytestmark = pytest.mark.usefixtures("clean_log", "known")
 
 
 def of_comfyui(comfy: FakeComfyThread, path: str) -> Any:

@@ -11,7 +11,7 @@ from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.refusals import wait_until
 
-pytestmark = pytest.mark.usefixtures("clean_log")
+pytestmark = pytest.mark.usefixtures("clean_log", "known")
 
 FRESH = {"Cache-Control": "no-cache"}
 PATHS = ("/object_info", "/api/object_info")
