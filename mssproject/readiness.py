@@ -9,9 +9,10 @@ from typing import Final
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
 
 from accounts.dbthread import in_db_thread
-from accounts.errors import GatewayError
+from accounts.errors import GatewayError, MethodNotAllowed
 from comfyproxy import stall, upstream
 from comfyproxy.models import Backend
 
@@ -27,8 +28,13 @@ _kept: tuple[float, dict[str, str]] | None = None
 _turn = asyncio.Lock()
 
 
+@csrf_exempt  # it changes nothing, and would refuse other methods with a page
 async def ready(request: HttpRequest) -> HttpResponse:
     """200 if people can work, also with a warning; 503 if they cannot."""
+    if request.method not in ("GET", "HEAD"):
+        refused = MethodNotAllowed(headers={"Allow": "GET, HEAD"})
+        headers = {**refused.headers, "Cache-Control": "no-store"}
+        return JsonResponse(refused.body(), status=refused.status, headers=headers)
     parts = await _parts()
     fatal = (parts["database"], parts["comfyui"]) != (OK, OK) or parts["comfyui_worker"] in (
         stall.DEAD,
