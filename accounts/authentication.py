@@ -122,12 +122,12 @@ _GRANTS: Final = """
 SELECT g.folder, g.item_name FROM accounts_modelgrant g
  WHERE (g.user_id = %s OR g.role_id = %s OR g.team_id IN (
             SELECT m.group_id FROM accounts_user_groups m WHERE m.user_id = %s))
-   AND g.source_backend IN ('', %s)
+   AND g.source_backend IN (%s, %s)
 """
 
 
 def _grants(user_id: int, role: str) -> Grants:
-    values: list[int | str] = [user_id, role, user_id, settings.COMFYUI_URL]
+    values: list[int | str] = [user_id, role, user_id, *queries.backends_here()]
     with connection.cursor() as cursor:
         cursor.execute(_GRANTS, values)
         return shared(frozenset(cursor.fetchall()))

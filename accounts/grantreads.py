@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from django.conf import settings
 from django.db.models import Q, QuerySet
 
+from accounts import queries
 from accounts.capabilities import Capability
 from accounts.grants import ANY, LEGACY_FOLDERS, current_folder
 from accounts.holders import ROLE, TEAM, USER, Holder, kind_of, name_of
@@ -17,7 +17,7 @@ SEES_ALL = Capability.VIEW_ALL_COMFYUI_ITEMS
 
 def counting(folder: str | None = None) -> QuerySet[ModelGrant]:
     """Grants for the ComfyUI that this gateway serves; of one folder, if it is named."""
-    rows = ModelGrant.objects.filter(source_backend__in=("", settings.COMFYUI_URL))
+    rows = ModelGrant.objects.filter(source_backend__in=queries.backends_here())
     if folder is None:
         return rows
     here = current_folder(folder)

@@ -9,6 +9,11 @@ from django.utils import timezone
 from accounts.models import ApiToken, Session, User
 
 
+def backends_here() -> tuple[str, str]:
+    """The values of a grant's `source_backend` that mean the ComfyUI which this gateway serves."""
+    return "", settings.COMFYUI_URL
+
+
 def user_by_name(username: str) -> User | None:
     """The account of that name, whatever its case."""
     return User.objects.select_related("role").filter(username__iexact=username).first()

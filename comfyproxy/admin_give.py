@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import orjson
 from asgiref.sync import async_to_sync
-from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -75,8 +74,8 @@ def items(values: Iterable[str]) -> list[granting.Item]:
 def of_this_backend(wanted: Iterable[granting.Item]) -> Iterator[granting.Item]:
     """These however they were given: with and without the address of our ComfyUI."""
     for each in wanted:
-        yield each
-        yield granting.Item(each.folder, each.item_name, settings.COMFYUI_URL)
+        for backend in queries.backends_here():
+            yield granting.Item(each.folder, each.item_name, backend)
 
 
 def through(holdings: Iterable[Holding], folder: str, name: str) -> str:
@@ -144,7 +143,7 @@ def _not_in_tree(holder: Holder, models: dict[str, list[str]]) -> list[ModelGran
             known.add((folder, name))
             parts = name.split("/")[:-1]
             known |= {(folder, "/".join([*parts[:end], ANY])) for end in range(1, len(parts) + 1)}
-    here = ("", settings.COMFYUI_URL)
+    here = queries.backends_here()
     return [
         row
         for row in granting.grants_of(holder)
