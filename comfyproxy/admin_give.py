@@ -33,7 +33,7 @@ EVERYTHING: Final = (ANY, ANY)
 def models_now(request: HttpRequest, model_admin: admin.ModelAdmin) -> dict[str, list[str]]:
     """ComfyUI's models by folder. None of them, and a message, if it cannot be asked."""
     try:
-        return models_by_folder(async_to_sync(catalog.current)().models.folders)
+        return models_by_folder(async_to_sync(catalog.to_show)().models.folders)
     except errors.GatewayError as error:
         model_admin.message_user(request, error.message, messages.WARNING)
         return {}

@@ -38,7 +38,7 @@ class ModelFoldersView(GatewayView):
     permission_classes = (MayShareModels,)
 
     def get(self, request: Request) -> Response:
-        found = async_to_sync(catalog.current)()
+        found = async_to_sync(catalog.to_show)()
         return Response({"folders": list(models_by_folder(found.models.folders))})
 
 
@@ -48,7 +48,7 @@ class FolderModelsView(GatewayView):
     permission_classes = (MayShareModels,)
 
     def get(self, request: Request, folder: str) -> Response:
-        found = async_to_sync(catalog.current)()
+        found = async_to_sync(catalog.to_show)()
         models = models_by_folder(found.models.folders)
         name = current_folder(folder)
         if name not in models:
@@ -81,7 +81,7 @@ class EffectiveModelsView(GatewayView):
         user = queries.user_by_name(username)
         if user is None:
             raise NotFound("There is no such user.")
-        found = async_to_sync(catalog.current)()
+        found = async_to_sync(catalog.to_show)()
         models = models_by_folder(found.models.folders)
         return Response({"username": user.username, "items": effective_models(user, models)})
 

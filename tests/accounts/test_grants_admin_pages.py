@@ -35,13 +35,16 @@ MODELS = {
 
 @pytest.fixture(autouse=True)
 def models(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, ...]]:
-    """What ComfyUI has; a test may put more into it."""
+    """What ComfyUI had before it went away; a test may put more into it."""
     found = dict(MODELS)
+    known = SimpleNamespace(models=SimpleNamespace(folders=found), fetched_at=float("-inf"))
 
-    async def current() -> Any:
-        return SimpleNamespace(models=SimpleNamespace(folders=found))
+    async def fetch(known: object) -> None:
+        raise UpstreamUnreachable
 
-    monkeypatch.setattr(catalog, "current", current)
+    monkeypatch.setattr(catalog, "fetch", fetch)
+    monkeypatch.setattr(catalog, "_current", known)
+    monkeypatch.setattr(catalog, "_fetching", None)
     return found
 
 
@@ -191,13 +194,10 @@ def test_tree_is_cut_where_there_are_too_many(
     assert "Only the first 2 models are shown." in text
 
 
-def test_tree_without_comfyui_shows_what_was_given(
+def test_tree_of_a_comfyui_that_was_never_there_shows_what_was_given(
     adam: User, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def down() -> None:
-        raise UpstreamUnreachable
-
-    monkeypatch.setattr(catalog, "current", down)
+    monkeypatch.setattr(catalog, "_current", None)
     granting.grant(alice, [Item("loras", "a"), Item("*", "*")], actor=None)
     text, _ = give(request_of(adam), alice)
     assert boxes(text) == {"*/*": (True, "Every model, also what comes later")}
