@@ -31,6 +31,14 @@ def save(prefix: Any = "test", color: int | None = None) -> Graph:
     }
 
 
+def preview(color: int | None = None) -> Graph:
+    """One picture, shown by node 2 as a file for a while."""
+    return {
+        "1": picture(color),
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+
+
 def slow(seconds: float = 30, steps: int = 1, preview: bool = False) -> Graph:
     """As `save`, with a node 3 that takes its time; interrupted at once if asked."""
     graph = save("slow")
@@ -76,6 +84,12 @@ def ended(client: Client, prompt_id: str) -> dict[str, Any]:
     wait_until(found, 15)
     assert list(entry) == [prompt_id]
     return dict(entry[prompt_id])
+
+
+def file_of(entry: dict[str, Any], node: str = "2") -> dict[str, Any]:
+    """The one file that a node reported in a history entry."""
+    (found,) = entry["outputs"][node]["images"]
+    return dict(found)
 
 
 def wait_running(comfy: FakeComfyThread, prompt_id: str) -> None:

@@ -2,7 +2,6 @@
 whatever changes something, stays apart."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,7 @@ from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.listener import Listener, prompts_of
 from tests.ownfiles import check_refused, upload
-from tests.prompts import ids, load, received_one, run, save, submit
+from tests.prompts import file_of, ids, load, preview, received_one, run, save, submit
 from tests.refusals import check_refusal, faults
 
 pytestmark = pytest.mark.usefixtures("calm")
@@ -40,11 +39,6 @@ def shared(
 def friends(shared: Gateway) -> tuple[Client, Client, Client]:
     people = People(shared)
     return people.client(ALICE), people.client(BOB), people.client(GUEST)
-
-
-def file_of(entry: dict[str, Any]) -> dict[str, Any]:
-    (found,) = entry["outputs"]["2"]["images"]
-    return dict(found)
 
 
 def test_alice_sees_bobs_queue_history_and_outputs_and_a_guest_does_not(
@@ -107,9 +101,7 @@ def test_alice_sees_bobs_previews_and_a_guest_does_not(
     friends: tuple[Client, Client, Client],
 ) -> None:
     alice, bob, guest = friends
-    graph = save()
-    graph["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
-    file = file_of(run(bob, graph))
+    file = file_of(run(bob, preview()))
     assert alice.get("/view", params=file).content == bob.get("/view", params=file).content
     check_refusal(guest.get("/view", params=file), 404, "NOT_FOUND")
 

@@ -15,7 +15,16 @@ from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.leavers import Leaver, clear, delete, former
 from tests.ownfiles import upload
-from tests.prompts import Graph, calm_down, picture, run, save, slow, submit, wait_running
+from tests.prompts import (
+    calm_down,
+    file_of,
+    preview,
+    run,
+    save,
+    slow,
+    submit,
+    wait_running,
+)
 from tests.refusals import check_refusal, wait_until
 
 KINDS = ("input", "output", "temp")
@@ -81,12 +90,8 @@ def lena(erasing: Gateway, place: FakeComfyThread) -> Iterator[Leaver]:
     calm_down(place)
 
 
-def preview() -> Graph:
-    return {"1": picture(), "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}}
-
-
 def path_of(place: FakeComfyThread, entry: dict[str, Any]) -> Path:
-    (file,) = entry["outputs"]["2"]["images"]
+    file = file_of(entry)
     return Path(place.base_dir) / file["type"] / file["subfolder"] / file["filename"]
 
 

@@ -1,7 +1,6 @@
 """A user is deleted with their files: nobody sees these, even where they cannot be deleted."""
 
 import uuid
-from typing import Any
 
 import pytest
 
@@ -10,7 +9,17 @@ from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.leavers import Leaver, clear, delete, former, records
 from tests.ownfiles import color_of, png, upload
-from tests.prompts import Graph, ids, load, picture, run, save, slow, submit, wait_running
+from tests.prompts import (
+    file_of,
+    ids,
+    load,
+    preview,
+    run,
+    save,
+    slow,
+    submit,
+    wait_running,
+)
 from tests.refusals import check_refusal, wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_log", "calm")
@@ -39,18 +48,6 @@ result.append(FileRecord.objects.filter(filename="nobodys.png").count())
 @pytest.fixture
 def lena(gateway: Gateway) -> Leaver:
     return Leaver(gateway)
-
-
-def preview(color: int) -> Graph:
-    return {
-        "1": picture(color),
-        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
-    }
-
-
-def file_of(entry: dict[str, Any]) -> dict[str, str]:
-    (found,) = entry["outputs"]["2"]["images"]
-    return dict(found)
 
 
 def check_hidden(client: Client, file: dict[str, str]) -> None:

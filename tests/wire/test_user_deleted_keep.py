@@ -7,7 +7,7 @@ from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.leavers import Leaver, clear, delete, former, records
 from tests.ownfiles import color_of, upload
-from tests.prompts import Graph, ids, load, picture, run, save, slow, submit, wait_running
+from tests.prompts import ids, load, preview, run, save, slow, submit, wait_running
 from tests.refusals import check_refusal, wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_log", "calm")
@@ -16,13 +16,6 @@ pytestmark = pytest.mark.usefixtures("clean_log", "calm")
 @pytest.fixture
 def lena(gateway: Gateway) -> Leaver:
     return Leaver(gateway)
-
-
-def preview(color: int) -> Graph:
-    return {
-        "1": picture(color),
-        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
-    }
 
 
 def test_pictures_and_prompts_are_the_owners_and_closed_to_others(

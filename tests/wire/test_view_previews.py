@@ -14,7 +14,7 @@ from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.listener import Listener, data_of, kind
 from tests.ownfiles import check_refused, png, upload
-from tests.prompts import Graph, direct, ended, load, picture, run, slow, submit
+from tests.prompts import Graph, direct, ended, file_of, load, picture, preview, run, slow, submit
 from tests.refusals import check_refusal, wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_log", "calm", "disk")
@@ -25,13 +25,6 @@ from comfyproxy.models import FileOwner
 rows = FileOwner.objects.filter(file__filename=filename).order_by("user__username")
 result = [[row.user.username, str(row.prompt_id)] for row in rows.select_related("user")]
 """
-
-
-def preview(color: int | None = None) -> Graph:
-    return {
-        "1": picture(color),
-        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
-    }
 
 
 def fixed(label: str, color: int, kind: str = "temp") -> Graph:
@@ -50,11 +43,6 @@ def passing(color: int) -> Graph:
             "inputs": {"images": ["2", 0], "filename_prefix": "passed"},
         },
     }
-
-
-def file_of(entry: dict[str, Any], node: str = "2") -> File:
-    (found,) = entry["outputs"][node]["images"]
-    return dict(found)
 
 
 def color_at(client: Client, file: File) -> int:
