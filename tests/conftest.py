@@ -25,7 +25,6 @@ from tests.cast import (
     BOB,
     CAST,
     CHARLIE,
-    CREATE,
     GUEST,
     OWNER,
     PASSWORD,
@@ -35,7 +34,7 @@ from tests.cast import (
 from tests.chromium import chromium
 from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import Gateway
+from tests.gateway import Gateway, serving
 
 
 @pytest.fixture(scope="session")
@@ -48,13 +47,8 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeComfyThread]
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread) -> Iterator[Gateway]:
     """A gateway in front of `comfy`, with the cast's accounts."""
-    server = Gateway(tmp_path_factory.mktemp("gateway") / "data", comfy.url).prepare()
-    server.namespaces = server.run(
-        CREATE, cast=[(person.username, person.role) for person in CAST], password=PASSWORD
-    )
-    server.start()
-    yield server
-    server.stop()
+    with serving(tmp_path_factory.mktemp("gateway"), comfy.url, CAST) as server:
+        yield server
 
 
 class People:

@@ -9,11 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 import requests
+
+from tests.cast import CREATE, PASSWORD, Person
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
@@ -182,3 +186,16 @@ class Gateway:
 
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+
+@contextmanager
+def serving(folder: Path, upstream: str, cast: Iterable[Person], **env: str) -> Iterator[Gateway]:
+    """A gateway with accounts for the cast, its data under `folder`, and stopped at the end."""
+    server = Gateway(folder / "data", upstream, **env).prepare()
+    people = [(person.username, person.role) for person in cast]
+    server.namespaces = server.run(CREATE, cast=people, password=PASSWORD)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

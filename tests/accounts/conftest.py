@@ -8,7 +8,7 @@ import pytest
 from tests.accounts.acting import SETUP_TOKEN, Newcomer, secrets_in
 from tests.cast import ADMIN, ALICE, CREATE, OWNER, PASSWORD, Person
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import Gateway
+from tests.gateway import Gateway, serving
 from tests.mailsink import MailSink
 
 _numbers = count(1)
@@ -73,20 +73,16 @@ def welcoming(
 ) -> Iterator[Gateway]:
     """A gateway that lets guests in, sends mails by `sink`, and logs all it can. It has an
     owner, olga, an admin, adam, and a user, alice."""
-    server = Gateway(
-        tmp_path_factory.mktemp("welcoming") / "data",
+    with serving(
+        tmp_path_factory.mktemp("welcoming"),
         comfy.url,
+        (OWNER, ADMIN, ALICE),
         MSS_GUEST_LOGIN="true",
         MSS_SMTP_URL=f"smtp://mail%40us:p%2Fw@127.0.0.1:{sink.port}",
         MSS_MAIL_FROM="MSS-Login <mss@gateway.example>",
         MSS_LOG_LEVEL="DEBUG",
-    )
-    server.prepare()
-    cast = [(person.username, person.role) for person in (OWNER, ADMIN, ALICE)]
-    server.run(CREATE, cast=cast, password=PASSWORD)
-    server.start()
-    yield server
-    server.stop()
+    ) as server:
+        yield server
     assert secrets_in(server.log()) == []
 
 

@@ -11,10 +11,10 @@ from accounts import addresses
 from accounts.iprules import Entry, Rules
 from tests.accounts.acting import session
 from tests.browser import Browser
-from tests.cast import ADMIN, ALICE, CREATE, PASSWORD
+from tests.cast import ADMIN, ALICE
 from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import Gateway
+from tests.gateway import Gateway, serving
 from tests.refusals import check_refusal
 
 LISTS = "/mss-login/api/ip-lists"
@@ -66,12 +66,9 @@ def test_expired_rules_count_no_more() -> None:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread) -> Iterator[Gateway]:
     """A gateway whose clients come from where a trusted proxy says."""
-    data = tmp_path_factory.mktemp("guarded") / "data"
-    server = Gateway(data, comfy.url, MSS_TRUSTED_PROXIES="127.0.0.1").prepare()
-    cast = [(person.username, person.role) for person in (ADMIN, ALICE)]
-    server.namespaces = server.run(CREATE, cast=cast, password=PASSWORD)
-    yield server.start()
-    server.stop()
+    data = tmp_path_factory.mktemp("guarded")
+    with serving(data, comfy.url, (ADMIN, ALICE), MSS_TRUSTED_PROXIES="127.0.0.1") as server:
+        yield server
 
 
 def coming(gateway: Gateway, address: str, token: str | None = None) -> Client:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.accounts.acting import session
-from tests.cast import ALICE, CAST, CREATE, PASSWORD, POWER
+from tests.cast import ALICE, CAST, PASSWORD, POWER
 from tests.client import Client
 from tests.comfydisk import ComfyDisk
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import Gateway
+from tests.gateway import Gateway, serving
 from tests.granted import Given, giving
 from tests.oddupstream import OddUpstream
 from tests.prompts import calm_down
@@ -29,12 +29,8 @@ def odd() -> Iterator[OddUpstream]:
 @pytest.fixture(scope="session")
 def odd_gateway(tmp_path_factory: pytest.TempPathFactory, odd: OddUpstream) -> Iterator[Gateway]:
     """A gateway in front of `odd`, with Alice and Paula."""
-    server = Gateway(tmp_path_factory.mktemp("odd") / "data", odd.url).prepare()
-    cast = [(person.username, person.role) for person in (ALICE, POWER)]
-    server.namespaces = server.run(CREATE, cast=cast, password=PASSWORD)
-    server.start()
-    yield server
-    server.stop()
+    with serving(tmp_path_factory.mktemp("odd"), odd.url, (ALICE, POWER)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

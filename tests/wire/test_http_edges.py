@@ -7,10 +7,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.accounts.acting import session
-from tests.cast import ALICE, CREATE, PASSWORD
+from tests.cast import ALICE, PASSWORD
 from tests.client import Client, raw_request
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import Gateway
+from tests.gateway import Gateway, serving
 from tests.rawconnection import exchange
 from tests.refusals import check_refusal, faults
 
@@ -24,18 +24,17 @@ HTTPS = {"X-Forwarded-Proto": "https"}
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread) -> Iterator[Gateway]:
     """HTTPS only, behind a trusted proxy, with one foreign origin that may call."""
-    server = Gateway(
-        tmp_path_factory.mktemp("strict") / "data",
+    with serving(
+        tmp_path_factory.mktemp("strict"),
         comfy.url,
+        (ALICE,),
         MSS_FORCE_HTTPS="true",
         MSS_TRUSTED_PROXIES="127.0.0.1",
         MSS_CORS_ORIGINS=f"{APP}, http://localhost:3000",
         MSS_ALLOWED_HOSTS="127.0.0.1, gate.example, .wild.example",
-    ).prepare()
-    server.namespaces = server.run(CREATE, cast=[("alice", "user")], password=PASSWORD)
-    yield server.start()
-    assert faults(server.log(), [PASSWORD]) == []
-    server.stop()
+    ) as server:
+        yield server
+        assert faults(server.log(), [PASSWORD]) == []
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cast import ALICE, BOB, CREATE, GUEST, PASSWORD
+from tests.cast import ALICE, BOB, GUEST, PASSWORD
 from tests.client import Client
 from tests.conftest import People
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import Gateway
+from tests.gateway import Gateway, serving
 from tests.prompts import ids, run, save, submit
 from tests.refusals import check_refusal, faults
 
@@ -17,14 +17,10 @@ pytestmark = pytest.mark.usefixtures("calm")
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("together") / "data"
-    server = Gateway(folder, comfy.url, SEPARATE_USERS="false").prepare()
-    cast = [(person.username, person.role) for person in (ALICE, BOB, GUEST)]
-    server.namespaces = server.run(CREATE, cast=cast, password=PASSWORD)
-    server.start()
-    yield server
-    log = server.log()
-    server.stop()
+    folder, cast = tmp_path_factory.mktemp("together"), (ALICE, BOB, GUEST)
+    with serving(folder, comfy.url, cast, SEPARATE_USERS="false") as server:
+        yield server
+        log = server.log()
     assert faults(log, [PASSWORD]) == []
 
 

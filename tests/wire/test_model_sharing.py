@@ -9,11 +9,11 @@ import pytest
 
 from tests.accounts.acting import app, browser, mint
 from tests.browser import Browser
-from tests.cast import ADMIN, ALICE, CREATE, PASSWORD, Person
+from tests.cast import ADMIN, ALICE, Person
 from tests.client import Client
 from tests.fakecomfy import safetensors
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import Gateway, free_port
+from tests.gateway import Gateway, free_port, serving
 from tests.refusals import check_refusal
 
 pytestmark = pytest.mark.usefixtures("clean_log")
@@ -240,36 +240,27 @@ def test_lists_for_pickers_are_for_who_gives_models(
 def test_new_model_is_listed_after_a_refresh_and_lists_outlive_comfyui(
     tmp_path: Path,
 ) -> None:
-    with FakeComfyThread(tmp_path / "comfy", seed=True) as comfy:
-        server = Gateway(tmp_path / "data", comfy.url).prepare()
-        cast = [(person.username, person.role) for person in (ADMIN, ALICE)]
-        server.run(CREATE, cast=cast, password=PASSWORD)
-        server.start()
-        try:
-            chief = app(server, ADMIN)
-            loras = f"{API}/available-models/loras"
-            before = chief.get(loras).json()["models"]
-            safetensors.write(Path(comfy.base_dir) / "models/loras/aaa-new.safetensors", None)
-            done = chief.post(f"{API}/available-models/refresh").json()
-            assert chief.get(loras).json()["models"] == ["aaa-new.safetensors", *before]
-            folders = chief.get(f"{API}/available-model-folders").json()["folders"]
-            assert (done["status"], done["folders"]) == ("ok", len(folders))
-            comfy.stop_listening()
-            assert chief.get(loras).json()["models"] == ["aaa-new.safetensors", *before]
-            refused = chief.post(f"{API}/available-models/refresh")
-            check_refusal(refused, 502, "UPSTREAM_UNREACHABLE")
-        finally:
-            server.stop()
+    with (
+        FakeComfyThread(tmp_path / "comfy", seed=True) as comfy,
+        serving(tmp_path, comfy.url, (ADMIN, ALICE)) as server,
+    ):
+        chief = app(server, ADMIN)
+        loras = f"{API}/available-models/loras"
+        before = chief.get(loras).json()["models"]
+        safetensors.write(Path(comfy.base_dir) / "models/loras/aaa-new.safetensors", None)
+        done = chief.post(f"{API}/available-models/refresh").json()
+        assert chief.get(loras).json()["models"] == ["aaa-new.safetensors", *before]
+        folders = chief.get(f"{API}/available-model-folders").json()["folders"]
+        assert (done["status"], done["folders"]) == ("ok", len(folders))
+        comfy.stop_listening()
+        assert chief.get(loras).json()["models"] == ["aaa-new.safetensors", *before]
+        refused = chief.post(f"{API}/available-models/refresh")
+        check_refusal(refused, 502, "UPSTREAM_UNREACHABLE")
 
 
 def test_comfyui_that_never_answered_is_said_so(tmp_path: Path) -> None:
-    server = Gateway(tmp_path / "data", f"http://127.0.0.1:{free_port()}").prepare()
-    server.run(CREATE, cast=[("adam", "admin")], password=PASSWORD)
-    server.start()
-    try:
+    with serving(tmp_path, f"http://127.0.0.1:{free_port()}", (ADMIN,)) as server:
         chief = app(server, ADMIN)
         for method, path in PICKERS[:3]:
             answer = chief.request(method, f"{API}/{path}")
             check_refusal(answer, 502, "UPSTREAM_UNREACHABLE")
-    finally:
-        server.stop()

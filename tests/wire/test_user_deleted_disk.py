@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.cast import ADMIN, BOB, CREATE, OWNER, PASSWORD
+from tests.cast import ADMIN, BOB, OWNER
 from tests.client import Client
 from tests.conftest import People
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import Gateway
+from tests.gateway import Gateway, serving
 from tests.leavers import Leaver, clear, delete, former
 from tests.ownfiles import upload
 from tests.prompts import (
@@ -60,11 +60,9 @@ def erasing(tmp_path_factory: pytest.TempPathFactory, place: FakeComfyThread) ->
     folders = {f"COMFYUI_{kind.upper()}_DIR": str(base / kind) for kind in KINDS}
     for kind in KINDS:
         (base / kind).mkdir(exist_ok=True)
-    server = Gateway(tmp_path_factory.mktemp("erasing") / "data", place.url, **folders).prepare()
-    cast = [(person.username, person.role) for person in (OWNER, ADMIN, BOB)]
-    server.namespaces = server.run(CREATE, cast=cast, password=PASSWORD)
-    yield server.start()
-    server.stop()
+    folder, cast = tmp_path_factory.mktemp("erasing"), (OWNER, ADMIN, BOB)
+    with serving(folder, place.url, cast, **folders) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cast import ALICE, BOB, CREATE, PASSWORD
+from tests.cast import ALICE, BOB
 from tests.client import Client
 from tests.conftest import People
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import Gateway
+from tests.gateway import Gateway, serving
 from tests.prompts import run, save
 
 
@@ -22,12 +22,8 @@ def shaky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeComfyThread]
 def shaky_gateway(
     tmp_path_factory: pytest.TempPathFactory, shaky: FakeComfyThread
 ) -> Iterator[Gateway]:
-    server = Gateway(tmp_path_factory.mktemp("shaky") / "data", shaky.url).prepare()
-    cast = [(person.username, person.role) for person in (ALICE, BOB)]
-    server.namespaces = server.run(CREATE, cast=cast, password=PASSWORD)
-    server.start()
-    yield server
-    server.stop()
+    with serving(tmp_path_factory.mktemp("shaky"), shaky.url, (ALICE, BOB)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
