@@ -122,8 +122,8 @@ async def newest_pages(identity: Identity, count: int | None) -> AsyncIterator[E
     if count is not None and count <= 0:
         return
     if user_id is None:
-        if count is None and not identity.can(Capability.VIEW_ALL_HISTORY):
-            count = MAX_OWN
+        if not identity.can(Capability.VIEW_ALL_HISTORY):
+            count = MAX_OWN if count is None else min(count, MAX_OWN)
         yield dict(reversed((await _everyones(count)).items()))
         return
     left = MAX_OWN if count is None else min(count, MAX_OWN)

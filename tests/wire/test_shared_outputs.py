@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cast import ALICE, BOB, CREATE, GUEST, PASSWORD
+from tests.cast import ALICE, BOB, GUEST, PASSWORD
 from tests.client import Client
 from tests.conftest import People
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import Gateway
+from tests.gateway import Gateway, serving
 from tests.listener import Listener, prompts_of
 from tests.ownfiles import check_refused, upload
 from tests.prompts import file_of, ids, load, preview, received_one, run, save, submit
@@ -24,14 +24,10 @@ def shared(
     tmp_path_factory: pytest.TempPathFactory,
     comfy: FakeComfyThread,
 ) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("shared") / "data"
-    server = Gateway(folder, comfy.url, **{request.param: "false"}).prepare()
-    cast = [(person.username, person.role) for person in (ALICE, BOB, GUEST)]
-    server.namespaces = server.run(CREATE, cast=cast, password=PASSWORD)
-    server.start()
-    yield server
-    log = server.log()
-    server.stop()
+    folder, cast = tmp_path_factory.mktemp("shared"), (ALICE, BOB, GUEST)
+    with serving(folder, comfy.url, cast, **{request.param: "false"}) as server:
+        yield server
+        log = server.log()
     assert faults(log, [PASSWORD]) == []
 
 
@@ -57,6 +53,21 @@ def test_alice_sees_bobs_queue_history_and_outputs_and_a_guest_does_not(
     assert guest.get(f"/history/{prompt_id}").json() == {}
     assert guest.get("/queue").json() == {"queue_running": [], "queue_pending": []}
     check_refusal(guest.get("/view", params=file), 404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [("", 1000), ("?max_items=1000000", 1000), ("?offset=0", 1000), ("?max_items=5", 5)],
+)
+def test_alice_cannot_have_everybodys_whole_history_fetched(
+    query: str, count: int, friends: tuple[Client, Client, Client], comfy: FakeComfyThread
+) -> None:
+    alice, bob, _ = friends
+    done = run(bob, save())["prompt"][1]
+    comfy.clear_requests()
+    assert list(alice.get(f"/history{query}").json())[-1] == done
+    asked = [record.path for record in comfy.requests if "max_items" in record.path]
+    assert [path.partition("?")[2] for path in asked] == [f"max_items={count}"]
 
 
 def test_alice_cannot_take_bobs_prompts_away(
