@@ -102,17 +102,28 @@ async def note_entries(entries: dict[str, Any]) -> None:
     told = {pid: entry for pid, entry in entries.items() if isinstance(entry, dict)}
     owners = await ownership.owners(pid for pid in told if pid not in _noted)
     tasks = {
-        pid: _noting.get(pid) or _begin(pid, owner, told[pid]) for pid, owner in owners.items()
+        pid: _under_way(pid) or _begin(pid, owner, told[pid]) for pid, owner in owners.items()
     }
     if tasks:
         # One who leaves must not end the work of the others.
         await asyncio.shield(asyncio.gather(*tasks.values()))
 
 
+def _under_way(prompt_id: str) -> "asyncio.Task[None] | None":
+    task = _noting.get(prompt_id)
+    # One that was cancelled, or failed a moment ago, has not written anything down.
+    return None if task is None or task.done() else task
+
+
 def _begin(prompt_id: str, owner: Ownership, entry: Any) -> "asyncio.Task[None]":
     task = _noting[prompt_id] = asyncio.ensure_future(_note(prompt_id, owner, entry))
-    task.add_done_callback(lambda _: _noting.pop(prompt_id, None))
+    task.add_done_callback(lambda _: _forget(prompt_id, task))
     return task
+
+
+def _forget(prompt_id: str, task: "asyncio.Task[None]") -> None:
+    if _noting.get(prompt_id) is task:
+        del _noting[prompt_id]
 
 
 async def _note(prompt_id: str, owner: Ownership, entry: Any) -> None:

@@ -101,6 +101,21 @@ async def test_those_who_come_together_have_it_noted_once(records: Records) -> N
     assert len(records.asked) == 1
 
 
+async def test_a_note_that_was_broken_off_is_taken_again(records: Records) -> None:
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    broken = asyncio.ensure_future(wait())
+    broken.cancel()
+    await asyncio.wait([broken])
+    # Its own clearing away has not had its turn yet.
+    reconcile._noting["p"] = broken
+    await reconcile.note_entries({"p": entry()})
+    assert records.finished == ["p"]
+    await asyncio.sleep(0)
+    assert reconcile._noting == {}
+
+
 @pytest.mark.parametrize(
     ("written", "known", "own"),
     [
