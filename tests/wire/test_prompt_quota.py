@@ -1,5 +1,7 @@
-"""A role's most waiting prompts: held, also against many at once, and nobody else's affair."""
+"""A role's most waiting and largest prompts: held, also against many at once, and nobody else's
+affair."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,29 +12,40 @@ from tests.cast import Person
 from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
-from tests.prompts import save, submit
+from tests.prompts import ended, received, save, submit
 from tests.refusals import check_refusal, wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_log")
 
 LIMIT = 3
+MAX_BYTES = 2000
 MAKE = """
 from accounts.models import Role, User
 role, _ = Role.objects.get_or_create(
-    slug="few", defaults={"title": "Few", "rank": 30, "max_waiting_prompts": limit}
+    slug=slug, defaults={"title": slug.title(), "rank": 30, **limits}
 )
 role.permissions.set(Role.objects.get(slug="user").permissions.all())
-user = User(username="freya", role=role)
+user = User(username=username, role=role)
 user.set_unusable_password()
 user.save()
 result = user.namespace
 """
 
 
+def limited(gateway: Gateway, person: Person, **limits: int) -> Client:
+    """Somebody of a role of their own."""
+    namespace = gateway.run(MAKE, username=person.username, slug=person.role, limits=limits)
+    return Client(gateway.url, session(gateway, person), namespace)
+
+
 @pytest.fixture(scope="module")
 def freya(gateway: Gateway) -> Client:
-    namespace = gateway.run(MAKE, limit=LIMIT)
-    return Client(gateway.url, session(gateway, Person("freya", "few")), namespace)
+    return limited(gateway, Person("freya", "few"), max_waiting_prompts=LIMIT)
+
+
+@pytest.fixture(scope="module")
+def sven(gateway: Gateway) -> Client:
+    return limited(gateway, Person("sven", "small"), max_prompt_bytes=MAX_BYTES)
 
 
 @pytest.fixture
@@ -78,3 +91,25 @@ def test_user_who_sends_many_at_once_gets_no_more_in(
         answers = sorted(pool.map(send, range(10)))
     assert answers == [200] * LIMIT + [429] * (10 - LIMIT)
     assert waiting(freya) == LIMIT
+
+
+def padded(size: int) -> bytes:
+    """The body of a prompt, so many bytes long."""
+    body = {"prompt": save(), "extra_data": {"extra_pnginfo": {"pad": ""}}}
+    body["extra_data"]["extra_pnginfo"]["pad"] = "x" * (size - len(json.dumps(body)))
+    return json.dumps(body).encode()
+
+
+def test_user_whose_role_has_small_prompts_sends_no_larger_one(
+    sven: Client, alice: Client, comfy: FakeComfyThread
+) -> None:
+    assert sven.get("/mss-login/api/me").json()["quotas"]["max_prompt_bytes"] == MAX_BYTES
+    for path in ("/prompt", "/api/prompt"):
+        comfy.clear_requests()
+        check_refusal(sven.post(path, data=padded(MAX_BYTES + 1)), 413, "TOO_LARGE")
+        assert received(comfy) == []
+    assert sven.get("/queue").json() == {"queue_running": [], "queue_pending": []}
+    for client, size in ((sven, MAX_BYTES), (alice, MAX_BYTES + 1)):
+        answer = client.post("/prompt", data=padded(size))
+        assert answer.status_code == 200, answer.text
+        ended(client, answer.json()["prompt_id"])

@@ -1,19 +1,21 @@
 """comfyproxy.handlers.prompts: a client that hangs up while ComfyUI is being asked."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import orjson
 import pytest
 
-from accounts.errors import TokenRevoked, UpstreamUnreachable
+from accounts.errors import QuotaExceeded, TokenRevoked, UpstreamUnreachable
 from comfyproxy import catalog, ownership, upstream
 from comfyproxy.calls import Call
 from comfyproxy.catalog import Catalog
 from comfyproxy.filters.models import KnownModels
+from comfyproxy.filters.queue import Ownership
 from comfyproxy.handlers import prompts
 from comfyproxy.paths import canonical
+from comfyproxy.queuewatch import Snapshot
 from tests.comfyproxy.upstreamsockets import ALICE, MINE, identity, turns
 
 
@@ -64,7 +66,7 @@ class World:
         return task
 
 
-def call() -> Call:
+def call(**traits: Any) -> Call:
     body = orjson.dumps({"prompt": {"1": {"class_type": "N", "inputs": {}}}})
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -76,7 +78,7 @@ def call() -> Call:
         params={},
         query=b"",
         headers=[],
-        caller=identity(ALICE),
+        caller=identity(ALICE, **traits),
         chunks=chunks,
     )
 
@@ -123,3 +125,47 @@ async def test_prompt_of_a_user_who_is_deleted_meanwhile_is_stopped_at_once(
     with pytest.raises(TokenRevoked):
         await task
     assert world.record == ["written", "asked", "gone", f"stopped {MINE}"]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "running", "fits"),
+    [
+        (prompts.MAX_WAITING_BYTES - 1000, 0, True),
+        (prompts.MAX_WAITING_BYTES, 0, False),
+        (0, prompts.MAX_WAITING_BYTES, True),
+    ],
+    ids=["room", "full", "running"],
+)
+async def test_waiting_prompts_of_a_user_with_a_limit_are_not_too_large_together(
+    waiting: int, running: int, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(monkeypatch)
+    owners = {
+        "waits": Ownership(ALICE, None, 1, size_bytes=waiting),
+        "runs": Ownership(ALICE, None, 0, size_bytes=running),
+    }
+    queue = {"queue_running": [[0, "runs", {}, {}]], "queue_pending": [[1, "waits", {}, {}]]}
+
+    async def unfinished_load(user_id: int) -> tuple[int, int]:
+        return 2, waiting + running
+
+    async def unfinished(user_id: int) -> dict[str, bool]:
+        return dict.fromkeys(owners, True)
+
+    async def look() -> Snapshot:
+        return Snapshot(queue, {})
+
+    async def owners_of(prompt_ids: Iterable[str]) -> dict[str, Ownership]:
+        return {prompt_id: owners[prompt_id] for prompt_id in prompt_ids}
+
+    monkeypatch.setattr(ownership, "unfinished_load", unfinished_load)
+    monkeypatch.setattr(ownership, "unfinished", unfinished)
+    monkeypatch.setattr(ownership, "owners", owners_of)
+    monkeypatch.setattr(prompts, "look", look)
+    world.answer.set_result((200, {"prompt_id": MINE, "number": 3, "node_errors": {}}))
+    if fits:
+        assert (await prompts.prompt_submit(call(max_waiting_prompts=5))).status == 200
+        return
+    with pytest.raises(QuotaExceeded, match="too large together"):
+        await prompts.prompt_submit(call(max_waiting_prompts=5))
+    assert world.record == []
