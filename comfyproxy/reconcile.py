@@ -101,9 +101,7 @@ async def note_entries(entries: dict[str, Any]) -> None:
     who come with the same prompt at the same time one does it."""
     told = {pid: entry for pid, entry in entries.items() if isinstance(entry, dict)}
     owners = await ownership.owners(pid for pid in told if pid not in _noted)
-    tasks = {
-        pid: _under_way(pid) or _begin(pid, owner, told[pid]) for pid, owner in owners.items()
-    }
+    tasks = {pid: _under_way(pid) or _begin(pid, owner, told[pid]) for pid, owner in owners.items()}
     if tasks:
         # One who leaves must not end the work of the others.
         await asyncio.shield(asyncio.gather(*tasks.values()))
