@@ -80,6 +80,7 @@ class GrantsAdmin(TellingAdmin):
         ("folder", AllValuesFieldListFilter),
         ("role", RelatedOnlyFieldListFilter),
         ("team", RelatedOnlyFieldListFilter),
+        ("source_backend", AllValuesFieldListFilter),
     )
     search_fields = (
         "item_name",

@@ -23,7 +23,7 @@ MAX_STARS: Final = 4
 # At most so many in one import or one click.
 MAX_AT_ONCE: Final = 20_000
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_FOLDER: Final = re.compile(r"[\w. -]+")
+_FOLDER: Final = re.compile(r"[^\x00-\x1f\x7f/\\*]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ def item(folder: Any, item_name: Any, source_backend: Any = "") -> Item:
     backend = "" if source_backend is None else source_backend
     if not isinstance(backend, str) or len(backend) > MAX_BACKEND_CHARS or _CONTROL.search(backend):
         raise errors.BadRequest("source_backend must be text.", field="source_backend")
+    # The same address, whether it ends in a slash or not.
+    backend = backend.strip().rstrip("/")
     return Item(current_folder(folder), name, "" if backend == "local" else backend)
 
 

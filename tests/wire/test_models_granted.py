@@ -10,8 +10,10 @@ from tests.cast import ADMIN
 from tests.client import Client
 from tests.conftest import People
 from tests.fakecomfy.thread import FakeComfyThread
+from tests.gateway import Gateway
 from tests.granted import Given
 from tests.prompts import Graph, ended, received, save, submit, text
+from tests.refusals import wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_log", "twins", "known")
 
@@ -149,6 +151,65 @@ def test_spelt_otherwise_it_may_be_either(spelling: str, given: Given) -> None:
         "5.model_name: You were not given checkpoints/sd15.safetensors."
     ]
     submit(given(SD15, LORA_TWIN), graph)
+
+
+@pytest.mark.parametrize("spelling", ["/{}", "x/../{}", "..\\{}"])
+def test_spelt_as_if_it_lay_elsewhere_it_is_refused_in_a_list_and_not_in_a_text(
+    spelling: str, given: Given, power: Client
+) -> None:
+    name = spelling.format(REAL[1])
+    graph = loader(name, "FakeNewStyleLoader")
+    for client in (given(REAL), power):
+        answer = client.post("/prompt", json={"prompt": graph})
+        assert (answer.status_code, answer.json()["code"]) == (403, "FILE_NOT_ALLOWED")
+        submit(client, text(name))
+    assert refused(given(SD15), text(name)) == [
+        "1.text: You were not given checkpoints/portraits/real.safetensors."
+    ]
+
+
+HOW = """
+from django.contrib.auth.models import Group, Permission
+from accounts import granting, models
+from django.conf import settings
+user = models.User.objects.get(namespace=namespace)
+team = Group.objects.create(name=f"team of {user}")
+user.groups.add(team)
+role = models.Role.objects.create(slug=f"role-of-{user}", title="x", rank=10)
+role.permissions.set(user.role.permissions.all())
+user.role = role
+user.save()
+here, elsewhere = settings.COMFYUI_URL, "http://elsewhere:8188"
+for holder, name, backend in (
+    (user, "style.safetensors", ""),
+    (role, "detail.safetensors", here + "/"),
+    (team, "people/*", "local"),
+    (user, "sd15.safetensors", elsewhere),
+    (user, "style.safetensors", elsewhere),
+):
+    granting.grant(holder, [granting.item("loras", name, backend)], actor=None)
+"""
+SEES_ALL = """
+from django.contrib.auth.models import Permission
+from accounts import models
+user = models.User.objects.get(namespace=namespace)
+permission = Permission.objects.get(codename="can_view_all_comfyui_items")
+user.user_permissions.add(permission)
+"""
+
+
+def test_what_user_role_and_teams_were_given_here_counts_together(
+    given: Given, gateway: Gateway, power: Client
+) -> None:
+    greta = given()
+    assert greta.get("/models/loras").json() == []
+    gateway.run(HOW, namespace=greta.namespace)
+    wait_until(lambda: greta.get("/models/loras").json() != [])
+    expected = ["detail.safetensors", "people/alice lora.safetensors", "style.safetensors"]
+    assert sorted(greta.get("/models/loras").json()) == expected
+    gateway.run(SEES_ALL, namespace=greta.namespace)
+    whole = power.get("/models/loras").json()
+    wait_until(lambda: greta.get("/models/loras").json() == whole)
 
 
 @pytest.mark.parametrize(
