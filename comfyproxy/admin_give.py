@@ -39,6 +39,16 @@ def models_now(request: HttpRequest, model_admin: admin.ModelAdmin) -> dict[str,
         return {}
 
 
+def looked_for_new() -> str:
+    """Have ComfyUI asked anew; what to tell about it.
+
+    Raises:
+        UpstreamUnreachable, UpstreamTimeout
+    """
+    found = models_by_folder(async_to_sync(catalog.fresh)().models.folders)
+    return f"ComfyUI has {sum(map(len, found.values()))} models now."
+
+
 def ticked_before(request: HttpRequest) -> frozenset[str]:
     """What was ticked when the page was made. Only what the person changed of it counts:
     somebody else may have given or taken models meanwhile.
@@ -113,7 +123,9 @@ def shown(
         return ", ".join(filter(None, (mine, through(others, place, name))))
 
     found = list(islice(search(models, text, folder), MAX_SHOWN + 1))
-    branches = tree(found[:MAX_SHOWN], own.items, elsewhere)
+    # Without a search also folders that nothing is in yet: they can be given as a whole.
+    places = () if text else [folder] if folder else models
+    branches = tree(found[:MAX_SHOWN], own.items, elsewhere, places)
     every = Leaf("/".join(EVERYTHING), "", EVERYTHING in own.items, through(others, *EVERYTHING))
     leaves = [every, *(leaf for branch in branches for leaf in _leaves(branch))]
     rest = _not_in_tree(holder, models)
@@ -191,8 +203,7 @@ class GivesModels(admin.ModelAdmin):
                 copied = granting.copy_grants(source, holder, **who)
                 return f"Given: {copied} more, as {source} has them."
             case "refresh":
-                found = models_by_folder(async_to_sync(catalog.fresh)().models.folders)
-                return f"ComfyUI has {sum(map(len, found.values()))} models now."
+                return looked_for_new()
         raise errors.BadRequest("The form is not complete. Load the page again.")
 
     def _page(self, request: HttpRequest, holder: Holder) -> HttpResponse:
@@ -216,6 +227,9 @@ class GivesModels(admin.ModelAdmin):
             "folders": list(models),
             "folder": folder,
             "q": text,
+            "usernames": User.objects.order_by("username").values_list("username", flat=True)[
+                :MAX_OTHERS
+            ],
             "prefill": holders.name_of(holder) if kind == holders.ROLE else holder.pk,
         }
         return render(request, "admin/accounts/modelgrant/give.html", context)

@@ -19,7 +19,14 @@ from accounts.adminbase import actor_of
 from accounts.holdings import Holding
 from accounts.login import client_ip
 from accounts.models import Role, User
-from comfyproxy.admin_give import items, models_now, of_this_backend, through, ticked_before
+from comfyproxy.admin_give import (
+    items,
+    looked_for_new,
+    models_now,
+    of_this_backend,
+    through,
+    ticked_before,
+)
 from comfyproxy.modeltree import search
 
 MAX_USERS: Final = 50
@@ -75,17 +82,19 @@ class ShowsMatrix(admin.ModelAdmin):
         return [path("matrix/", view, name="accounts_modelgrant_matrix"), *super().get_urls()]
 
     def matrix_view(self, request: HttpRequest) -> HttpResponse:
-        """GET shows a part of the matrix; POST saves its ticks."""
+        """GET shows a part of the matrix; POST saves its ticks, or has ComfyUI asked anew."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         if request.method != "POST":
             return self._matrix(request)
         try:
-            added, removed = self._save(request)
+            if request.POST.get("do") == "refresh":
+                self.message_user(request, looked_for_new())
+            else:
+                added, removed = self._save(request)
+                self.message_user(request, f"Given: {added} more. Taken away: {removed}.")
         except errors.GatewayError as error:
             self.message_user(request, error.message, messages.ERROR)
-        else:
-            self.message_user(request, f"Given: {added} more. Taken away: {removed}.")
         return redirect(request.get_full_path())
 
     @transaction.atomic

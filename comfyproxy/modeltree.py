@@ -64,9 +64,13 @@ def search(
 
 
 def tree(
-    found: Iterable[tuple[str, str]], direct: frozenset[tuple[str, str]], elsewhere: Elsewhere
+    found: Iterable[tuple[str, str]],
+    direct: frozenset[tuple[str, str]],
+    elsewhere: Elsewhere,
+    folders: Iterable[str] = (),
 ) -> list[Branch]:
-    """The folders of these (folder, name); `direct`: what the holder was given itself."""
+    """The folders of these (folder, name), and `folders`, empty or not; `direct`: what the
+    holder was given itself."""
     roots: dict[str, Branch] = {}
     below: dict[tuple[str, str], Branch] = {}
 
@@ -83,6 +87,8 @@ def tree(
             roots[folder] = made
         return made
 
+    for folder in folders:
+        branch(folder, "")
     for folder, name in found:
         parts = name.split("/")
         depth = min(len(parts) - 1, MAX_DEPTH)

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.accounts.acting import Newcomer, browser, session
 from tests.browser import Browser
 from tests.cast import Person
 from tests.chromium import complaints, log_in
+from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 
 pytestmark = pytest.mark.usefixtures("log_without_secrets")
@@ -247,7 +249,7 @@ def test_search_as_one_types_and_tick_what_is_shown(
     chromium_page.get_by_label("Search").fill("SAFE people lora")
     expect(shown).to_have_text("alice lora.safetensors")
     chromium_page.get_by_role("button", name="Tick all shown", exact=True).click()
-    chromium_page.get_by_role("button", name="Save", exact=True).click()
+    chromium_page.get_by_role("button", name="Save 1 change", exact=True).click()
     expect(chromium_page.locator(".messagelist")).to_have_text("Given: 1 more. Taken away: 0.")
     chromium_page.goto(f"{gateway.url}{GRANTS}matrix/?folder=loras&who={person.username}")
     box = chromium_page.get_by_label(f"{person.username}: people/alice lora.safetensors")
@@ -256,3 +258,52 @@ def test_search_as_one_types_and_tick_what_is_shown(
         chromium_page.goto(gateway.url + GRANTS + path)
     assert held(gateway, person) == [SD, "loras/people/alice lora.safetensors"]
     assert wrong == []
+
+
+def test_ticks_of_a_folder_are_counted_and_not_lost_without_a_warning(
+    gateway: Gateway, chief: Person, person: Person, chromium_page: Page
+) -> None:
+    page = give(gateway, person)
+    log_in(chromium_page, gateway.url, session(gateway, chief))
+    wrong = complaints(chromium_page)
+    chromium_page.goto(gateway.url + page)
+    folder = chromium_page.locator("details", has=chromium_page.get_by_text("portraits")).first
+    folder.locator("summary").first.click()
+    # The sub folder is closed: what is in it is not ticked unseen.
+    folder.get_by_role("button", name="Tick all in it", exact=True).first.click()
+    expect(chromium_page.get_by_role("button", name="Save 2 changes")).to_be_visible()
+    warned: list[str] = []
+    chromium_page.on("dialog", lambda dialog: (warned.append(dialog.type), dialog.accept()))
+    chromium_page.reload()
+    assert warned == ["beforeunload"]
+    assert held(gateway, person) == []
+    assert wrong == []
+
+
+def test_empty_folder_can_be_given_as_a_whole(
+    gateway: Gateway, admin: Browser, person: Person
+) -> None:
+    page = give(gateway, person)
+    assert "hypernetworks/*" in admin.get(page).text
+    assert "hypernetworks/*" not in admin.get(f"{page}?q=x").text
+    sent = form(admin, page) | {"m": ["hypernetworks/*"]}
+    assert admin.post(page, data=sent).status_code == 302
+    assert form(admin, page)["m"] == ["hypernetworks/*"]
+
+
+@pytest.mark.parametrize("where", ["give", "matrix"])
+def test_new_model_is_shown_once_comfyui_was_asked(
+    where: str, gateway: Gateway, admin: Browser, person: Person, comfy: FakeComfyThread
+) -> None:
+    page = give(gateway, person) if where == "give" else f"{GRANTS}matrix/?folder=vae"
+    admin.get(page)
+    new = Path(comfy.base_dir) / "models/vae/brand-new.safetensors"
+    new.write_bytes(b"x")
+    try:
+        assert "brand-new" not in admin.get(page).text
+        token = {"csrfmiddlewaretoken": form(admin, page)["csrfmiddlewaretoken"]}
+        assert admin.post(page, data=token | {"do": "refresh"}).status_code == 302
+        assert "brand-new" in admin.get(page).text
+    finally:
+        new.unlink()
+        admin.post(page, data=token | {"do": "refresh"})

@@ -1,5 +1,8 @@
-// The tree of models: filters as one types, and ticks all that is shown.
+// The pages of models to tick: filters as one types, ticks what is shown, warns before leaving.
 const form = document.querySelector("form[data-grants]");
+
+// --- the tree ---------------------------------------------------------------------------------
+
 const field = document.querySelector("input[data-filter]");
 const models = [...form.querySelectorAll("li[data-model]")].map((row) => ({
   row,
@@ -15,19 +18,56 @@ function filter() {
   }
   for (const folder of folders) {
     const isEmpty = !folder.querySelector("li[data-model]:not([hidden])");
-    folder.parentElement.hidden = isEmpty;
+    folder.parentElement.hidden = isEmpty && words.length > 0;
     if (words.length > 0 && !isEmpty) folder.open = true;
   }
 }
 
-function tick(isTicked) {
-  for (const { row } of models) {
-    if (!row.hidden) row.querySelector("input").checked = isTicked;
-  }
+// Models that one sees: not those filtered out, nor those in a folder that is closed.
+function seen(within) {
+  return models
+    .map(({ row }) => row)
+    .filter((row) => within.contains(row) && row.checkVisibility());
 }
 
-field.addEventListener("input", filter);
-for (const button of form.querySelectorAll("button[data-tick]")) {
-  button.addEventListener("click", () => tick(Boolean(button.dataset.tick)));
+function tick(rows, isTicked) {
+  for (const row of rows) row.querySelector("input").checked = isTicked;
+  tell();
+}
+
+if (field) {
+  field.addEventListener("input", filter);
+  for (const button of form.querySelectorAll("button[data-tick]")) {
+    button.addEventListener("click", () => {
+      const folder = button.closest("details");
+      tick(seen(folder ?? form), Boolean(button.dataset.tick));
+    });
+  }
 }
 for (const part of form.querySelectorAll("[data-scripted]")) part.hidden = false;
+
+// --- what is not saved yet --------------------------------------------------------------------
+
+const boxes = [...form.querySelectorAll("input[type=checkbox]")];
+const save = form.querySelector("[data-save]");
+const saves = save.value || save.textContent;
+let isSent = false;
+
+function changed() {
+  return boxes.filter((box) => box.checked !== box.defaultChecked).length;
+}
+
+function tell() {
+  const number = changed();
+  const text = number ? `${saves} ${number} change${number === 1 ? "" : "s"}` : saves;
+  if (save.value) save.value = text;
+  else save.textContent = text;
+}
+
+form.addEventListener("change", tell);
+form.addEventListener("submit", () => {
+  isSent = true;
+});
+window.addEventListener("beforeunload", (event) => {
+  if (changed() && !isSent) event.preventDefault();
+});
