@@ -22,14 +22,19 @@ from comfyproxy.offer import Catalog, fetch
 logger = logging.getLogger(__name__)
 
 MAX_AGE_SECONDS: Final = 30.0
-# Up to that age it serves readers while it is fetched anew.
-STALE_SECONDS: Final = 120.0
+# From that age on it is fetched anew, while it still serves readers.
+RENEWAL_SECONDS: Final = 15.0
 # Whoever insists on fresh data (the frontend's refresh) gets what is at most this old.
 MIN_AGE_SECONDS: Final = 2.0
-# How long readers wait for a ComfyUI that does not answer, if there is something to show.
+# How long readers wait for a ComfyUI that does not answer, if there is something to show: who
+# insists, and who does not.
 PATIENCE_SECONDS: Final = 10.0
+SHORT_PATIENCE_SECONDS: Final = 2.0
 # Between two fetches that names make necessary which the last one did not know.
 SPACING_SECONDS: Final = 0.25
+# Of these one user may cause so many at once, and then one in so many seconds.
+WISHES: Final = 20
+WISH_SECONDS: Final = 1.0
 # Where the page's mask editor keeps the layers of what it paints: several files for each
 # mask. ComfyUI's own lists do not show them either.
 CLIPSPACE: Final = "clipspace"
@@ -99,25 +104,32 @@ async def to_show(*, insists: bool = False) -> Catalog:
     known = _current
     if known is None:
         return await current()
-    if _age(known) < (MIN_AGE_SECONDS if insists else MAX_AGE_SECONDS):
+    if _age(known) < (MIN_AGE_SECONDS if insists else RENEWAL_SECONDS):
         return known
     fetching = _fetch_once()
-    if insists or _age(known) >= STALE_SECONDS:
-        await asyncio.wait((fetching,), timeout=PATIENCE_SECONDS)
+    if insists or _age(known) >= MAX_AGE_SECONDS:
+        patience = PATIENCE_SECONDS if insists else SHORT_PATIENCE_SECONDS
+        await asyncio.wait((fetching,), timeout=patience)
         with suppress(UpstreamUnreachable, UpstreamTimeout):
             return fetching.result() if fetching.done() else known
     return known
 
 
-async def fresh() -> Catalog:
+# user id → when the user will have all their wishes again.
+_wishes: dict[int, float] = {}
+
+
+async def fresh(user_id: int | None = None) -> Catalog:
     """The catalog, asked for after this call: for names that the present one does not know.
 
     Callers wait for their turn rather than get an older one: a model that came a moment ago
-    must not pass for a text.
+    must not pass for a text. `user_id`: on whose account it is; who causes many waits longer.
 
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
+    if user_id is not None:
+        await _turn_of(user_id)
     called_at = monotonic()
     while _current is None or _current.fetched_at < called_at:
         if _current is not None:
@@ -125,6 +137,14 @@ async def fresh() -> Catalog:
         if _current is None or _current.fetched_at < called_at:
             await current(max_age_seconds=0)
     return _current
+
+
+async def _turn_of(user_id: int) -> None:
+    now = monotonic()
+    for other in [other for other, full in _wishes.items() if full <= now]:
+        del _wishes[other]
+    full = _wishes[user_id] = max(_wishes.get(user_id, now), now) + WISH_SECONDS
+    await asyncio.sleep(max(0.0, full - now - WISHES * WISH_SECONDS))
 
 
 def _age(known: Catalog) -> float:

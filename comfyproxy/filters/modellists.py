@@ -141,7 +141,7 @@ class Marker:
                 if key == "default" or "." in item:
                     member = self._text(key, item, sources)
             elif isinstance(item, list):
-                member = self._typed(item) if self._is_typed(item) else self._list(item).value
+                member = self._members(key, item, sources)
             elif isinstance(item, dict):
                 member = self._dict(item, _ANY)
             is_same = is_same and member is item
@@ -151,6 +151,19 @@ class Marker:
         if keys:
             return ChoiceMap(members, keys)
         return value if is_same else members
+
+    def _members(self, key: str, value: list[Any], sources: frozenset[str]) -> Any:
+        if self._is_typed(value):
+            return self._typed(value)
+        if key == "default" and sources:
+            # Of a list with several choices: they are models of that list's folders.
+            return ChoiceList(
+                tuple(
+                    self._text(key, item, sources) if isinstance(item, str) else item
+                    for item in value
+                )
+            )
+        return self._list(value).value
 
     def _text(self, key: str, text: str, sources: frozenset[str]) -> Any:
         # A default that names a hidden model would tell of it as well as a list; and so would

@@ -7,6 +7,7 @@ upstream at all).
 
 import posixpath
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,6 +40,7 @@ _NAME_ENDS: Final = frozenset(":()<>[]{}|,;")
 _LORA_TAG: Final = re.compile(r"<\s*lora:\s*([^:<>]+)", re.IGNORECASE)
 # Folders whose files are named without their extension too.
 _STEM_FOLDERS: Final = frozenset({EMBEDDINGS, LORAS})
+_STREAM: Final = "::$DATA"
 # How many folders of a long path are looked at, from its end.
 _MAX_TAIL: Final = 12
 
@@ -60,11 +62,16 @@ def nothing(folder: str, name: str) -> bool:
 
 def normal_name(name: str) -> str:
     """One spelling per file: forward slashes, no dot segments, never above the root, and
-    without the white space and dots at its ends that nodes or Windows drop."""
+    without what nodes, Windows or macOS drop or take for the same."""
     name = name.strip().replace("\\", "/")
+    if not name.isascii():
+        # macOS opens either form of an accent (and lists its own).
+        name = unicodedata.normalize("NFC", name)
     if "/" in name:
         name = posixpath.normpath("/" + name).lstrip("/")
-    return name.rstrip(" ./")
+    name = name.rstrip(" ./")
+    # Windows: the file's own data, under another name.
+    return name[: -len(_STREAM)].rstrip(" .") if name.upper().endswith(_STREAM) else name
 
 
 class Model(NamedTuple):
@@ -197,16 +204,16 @@ class KnownModels:
 
     def find_embeddings(self, text: str) -> Iterator[tuple[str, tuple[Model, ...]]]:
         """(name, models) for every `embedding:` or `<lora:` mention in a free text."""
-        # Nearly all texts are told by the letters that they lack.
-        if ":" not in text:
-            return
-        if "embedding:" in text.lower():
-            for match in _EMBEDDING.finditer(text):
-                for name in _readings(match[1]):
-                    yield name, self._bare(name, EMBEDDINGS)
-        if "<" in text:
-            for match in _LORA_TAG.finditer(text):
-                yield match[1], self._bare(match[1], LORAS)
+        for folder, names in _mentions(text):
+            for name in names:
+                yield name, self._bare(name, folder)
+
+    def mentions_unknown(self, text: str) -> bool:
+        """Whether a free text mentions an embedding or a LoRA that is not known."""
+        return any(
+            names and not any(self._bare(name, folder) for name in names)
+            for folder, names in _mentions(text)
+        )
 
     def _bare(self, name: str, folder: str) -> tuple[Model, ...]:
         """Models of one folder by a name that may lack its extension. Upstream takes an
@@ -214,6 +221,19 @@ class KnownModels:
         key = normal_name(name).casefold()
         found = self._by_stem.get((folder, key), ())
         return found or _all(self._by_stem.get((folder, tail)) for tail in _tails(key))
+
+
+def _mentions(text: str) -> Iterator[tuple[str, set[str]]]:
+    """(folder, the names that it may mean) of each mention of a model in a free text."""
+    # Nearly all texts are told by the letters that they lack.
+    if ":" not in text:
+        return
+    if "embedding:" in text.lower():
+        for match in _EMBEDDING.finditer(text):
+            yield EMBEDDINGS, _readings(match[1])
+    if "<" in text:
+        for match in _LORA_TAG.finditer(text):
+            yield LORAS, {match[1]}
 
 
 def _tails(name: str) -> list[str]:
@@ -270,8 +290,15 @@ def choice_name(item: Any) -> str | None:
 
 
 def looks_like_model(text: str) -> bool:
-    """Whether a whole text has a model file's extension: if it is unknown, the list may be old."""
-    return len(text) < 500 and "." in text and text.lower().endswith(MODEL_SUFFIXES)
+    """Whether a whole text, however spelt, has a model file's extension: if it is unknown, the
+    list may be old."""
+    if "." not in text:
+        return False
+    lower = text.lower()
+    return lower.endswith(MODEL_SUFFIXES) or (
+        any(suffix in lower for suffix in MODEL_SUFFIXES)
+        and normal_name(lower).endswith(MODEL_SUFFIXES)
+    )
 
 
 def is_hidden(text: str, known: KnownModels, allowed: Allowed) -> bool:

@@ -80,10 +80,25 @@ async def model_preview(call: Call) -> Reply:
     return await _file(call, f"/experiment/models/preview/{place}", b"")
 
 
+# What ComfyUI answered last, for when it is away; as many as it has model folders.
+_known_lists: dict[str, list[Any]] = {}
+
+
 async def _list(path: str) -> list[Any]:
-    found = await upstream.get_json(path)
+    """ComfyUI's list; while it is away the last one, if there is any.
+
+    Raises:
+        NotFound, UpstreamUnreachable, UpstreamTimeout
+    """
+    try:
+        found = await upstream.get_json(path)
+    except (errors.UpstreamUnreachable, errors.UpstreamTimeout):
+        if path not in _known_lists:
+            raise
+        return _known_lists[path]
     if not isinstance(found, list):
         raise errors.NotFound
+    _known_lists[path] = found
     return found
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+from collections.abc import Collection
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from django.conf import settings
@@ -19,13 +19,18 @@ from comfyproxy.catalog import Catalog
 from comfyproxy.files import FileRef
 from comfyproxy.filters.errors import shown_refusal
 from comfyproxy.filters.folders import without_foreign
-from comfyproxy.filters.models import everything
 from comfyproxy.filters.queue import ids_in
 from comfyproxy.hub import hub
 from comfyproxy.ownership import NewPrompt
+from comfyproxy.promptchecks import (
+    known_for,
+    off_loop,
+    refuse,
+    refuse_blocked_nodes,
+    refuse_hidden_models,
+)
 from comfyproxy.prompts.mapping import FileUse, Refused, file_uses, foreign_mentions, rewritten
 from comfyproxy.prompts.shape import MAX_BODY_BYTES, Graph, Submission, parse_submission
-from comfyproxy.prompts.uses import Place, hidden_models, names_unknown_model
 from comfyproxy.queuewatch import look
 from comfyproxy.sharing import shares
 
@@ -41,9 +46,6 @@ _PARALLEL: Final = 8
 # Of all prompts of a user that wait: ComfyUI holds them in memory.
 MAX_WAITING_BYTES: Final = 128 * 1024 * 1024
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 _submitting: set[asyncio.Task[Reply]] = set()
 # A lock lives as long as somebody holds it or waits for it.
 _turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -54,22 +56,17 @@ async def prompt_submit(call: Call) -> Reply:
     body = await call.read(MAX_BODY_BYTES)
     _require_size(len(body), call.identity)
     is_large = len(body) > LARGE_BYTES
-    submission = await _off_loop(
+    submission = await off_loop(
         is_large, parse_submission, body, max_nodes=settings.MSS_MAX_PROMPT_NODES
     )
     identity = call.identity
-    known = await catalog.current()
-    classes = {node["class_type"] for node in submission.graph.values()}
-    await known.prepare_for(classes)
-    if await _off_loop(is_large, _names_unknown, submission.graph, known, identity):
-        known = await catalog.fresh()
-        await known.prepare_for(classes)
-    await _off_loop(is_large, _refuse_blocked_nodes, submission.graph, identity)
-    await _off_loop(is_large, _refuse_hidden_models, submission.graph, known, identity)
+    known = await known_for(submission.graph, identity, is_large=is_large)
+    await off_loop(is_large, refuse_blocked_nodes, submission.graph, identity)
+    await off_loop(is_large, refuse_hidden_models, submission.graph, known, identity)
     graph = await _own_graph(submission.graph, known, identity, is_large)
     # To the end even if the client leaves: ComfyUI may have taken the prompt already, and
     # then its record has to say so.
-    new = await _off_loop(is_large, _new_prompt, submission, graph, len(body))
+    new = await off_loop(is_large, _new_prompt, submission, graph, len(body))
     task = asyncio.ensure_future(_submit(submission, graph, known, identity, new))
     _submitting.add(task)
     task.add_done_callback(_ended)
@@ -103,51 +100,6 @@ def _ended(task: asyncio.Task[Reply]) -> None:
         logger.error("a prompt was not submitted as it should be", exc_info=error)
 
 
-async def _off_loop(
-    is_large: bool, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-) -> T:
-    if is_large:
-        return await asyncio.to_thread(func, *args, **kwargs)
-    return func(*args, **kwargs)
-
-
-def _names_unknown(graph: Graph, known: Catalog, identity: Identity) -> bool:
-    """Whether the prompt may name a node, or to whom it matters a model, newer than `known`."""
-    if any(node["class_type"] not in known.specs for node in graph.values()):
-        return True
-    return catalog.allowed_models(identity) is not everything and names_unknown_model(
-        graph, known.specs, known.models
-    )
-
-
-def _refuse_blocked_nodes(graph: Graph, identity: Identity) -> None:
-    blocked = identity.blocked_node_classes
-    places = [
-        (Place(node_id, ""), "Your role may not use this node.")
-        for node_id, node in graph.items()
-        if node["class_type"] in blocked
-    ]
-    if places:
-        _refuse(errors.NodeNotAllowed, "node_not_allowed", graph, places)
-
-
-def _refuse_hidden_models(graph: Graph, known: Catalog, identity: Identity) -> None:
-    allowed = catalog.allowed_models(identity)
-    found = list(hidden_models(graph, known.specs, known.models, allowed))
-    if not found:
-        return
-    places = [
-        (
-            hidden.place,
-            f"You were not given {hidden.model.folder}/{hidden.model.name}."
-            if hidden.model
-            else "Choose the model here; which one the link gives cannot be checked.",
-        )
-        for hidden in found
-    ]
-    _refuse(errors.ModelNotAllowed, "model_not_allowed", graph, places)
-
-
 async def _own_graph(graph: Graph, known: Catalog, identity: Identity, is_large: bool) -> Graph:
     """The graph with its files and prefixes inside the caller's folders."""
     sees_all = identity.can(Capability.VIEW_ALL_HISTORY)
@@ -161,11 +113,11 @@ async def _own_graph(graph: Graph, known: Catalog, identity: Identity, is_large:
         refused += [use for use in uses if isinstance(use, Refused)]
         return refused, [use for use in uses if isinstance(use, FileUse)]
 
-    refused, uses = await _off_loop(is_large, named)
+    refused, uses = await off_loop(is_large, named)
     refs = await _resolved({use.ref for use in uses}, identity)
     files = {(use.place, use.text): ref for use in uses if (ref := refs[use.ref]) is not None}
     refused += [Refused(use.place, use.text) for use in uses if refs[use.ref] is None]
-    result, outside = await _off_loop(
+    result, outside = await off_loop(
         is_large, rewritten, graph, known.specs, namespace, files, sees_all=sees_all
     )
     if refused or outside:
@@ -174,7 +126,7 @@ async def _own_graph(graph: Graph, known: Catalog, identity: Identity, is_large:
             (place, "Choose a file of your own, or a name inside your own folder.")
             for place in dict.fromkeys(item.place for item in (*refused, *outside))
         ]
-        _refuse(errors.FileNotAllowed, "file_not_allowed", graph, places)
+        refuse(errors.FileNotAllowed, "file_not_allowed", graph, places)
     return result
 
 
@@ -194,36 +146,6 @@ async def _resolved(
                 return ref, None
 
     return dict(await asyncio.gather(*(one(ref) for ref in named)))
-
-
-def _refuse(
-    refusal: type[errors.GatewayError],
-    kind: str,
-    graph: Graph,
-    places: Iterable[tuple[Place, str]],
-) -> NoReturn:
-    """Refuse in the shape in which ComfyUI's frontend marks the nodes."""
-    node_errors: dict[str, Any] = {}
-    first = ""
-    for place, message in places:
-        first = first or message
-        node = node_errors.setdefault(
-            place.node_id,
-            {
-                "class_type": graph[place.node_id]["class_type"],
-                "errors": [],
-                "dependent_outputs": [],
-            },
-        )
-        node["errors"].append(
-            {
-                "type": kind,
-                "message": message,
-                "details": place.input_name,
-                "extra_info": {"input_name": place.input_name},
-            }
-        )
-    raise refusal(f"{refusal.sentence} {first}", node_errors=node_errors)
 
 
 async def _submit(

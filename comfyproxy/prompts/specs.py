@@ -76,9 +76,14 @@ class NodeSpecs(Mapping[str, NodeSpec]):
     def __getitem__(self, name: str) -> NodeSpec:
         found = self._read.get(name)
         if found is None:
-            info = orjson.loads(self._pieces[name])
-            found = self._read[name] = node_spec(info, self._models, self._input_files)
+            found = self._read[name] = node_spec(
+                self.definition(name), self._models, self._input_files
+            )
         return found
+
+    def definition(self, name: str) -> Any:
+        """The class's definition itself; KeyError for none."""
+        return orjson.loads(self._pieces[name])
 
     def __contains__(self, name: object) -> bool:
         return name in self._pieces

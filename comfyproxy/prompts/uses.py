@@ -116,6 +116,7 @@ def hidden_models(
                 model = judged[text] = _hidden_in(text, known, allowed)
             if model is not None:
                 yield HiddenModel(Place(node_id, name), model)
+        # One that can be read is judged where its text stands.
         if spec.kind is Kind.MODEL and link_source(value, graph) and literal(value, graph) is None:
             yield HiddenModel(Place(node_id, name), None)
 
@@ -169,16 +170,18 @@ def _first(models: Iterable[Model], allowed: Allowed) -> Model | None:
 
 
 def names_unknown_model(graph: Graph, specs: Specs, known: KnownModels) -> bool:
-    """Whether a text looks like a model that is not known; or stands in a list of models of a
-    folder that does not have it: another folder's may bear the same name."""
+    """Whether a text looks like a model that is not known, or mentions one; or stands in a list
+    of models of a folder that does not have it: another folder's may bear the same name."""
     for _, _, value, spec in _with_texts(graph, specs):
         for text in (value,) if isinstance(value, str) else _own_texts(value, graph):
-            if "." not in text or not looks_like_model(text):
-                continue
-            if not (
-                any(known.holds(folder, text) for folder in spec.folders)
-                if spec.folders
-                else known.find(text)
-            ):
+            if "." in text and looks_like_model(text) and not _is_known(text, spec, known):
+                return True
+            if ":" in text and known.mentions_unknown(text):
                 return True
     return False
+
+
+def _is_known(text: str, spec: InputSpec, known: KnownModels) -> bool:
+    if spec.folders:
+        return any(known.holds(folder, text) for folder in spec.folders)
+    return bool(known.find(text))

@@ -42,6 +42,7 @@ def comfyui(monkeypatch: pytest.MonkeyPatch) -> Iterator[ComfyUI]:
     monkeypatch.setattr(catalog, "_current", None)
     monkeypatch.setattr(catalog, "_fetching", None)
     monkeypatch.setattr(catalog, "_is_behind", False)
+    monkeypatch.setattr(catalog, "_wishes", {})
     yield found
 
 
@@ -50,38 +51,40 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_what_is_known_serves_readers_for_half_a_minute(comfyui: ComfyUI) -> None:
+async def test_what_is_known_serves_for_a_while(comfyui: ComfyUI) -> None:
     first = await catalog.to_show()
-    for age in (0, 10, 29.9):
+    for age in (0, 10, 14.9):
         comfyui.now = 1000.0 + age
         assert await catalog.to_show() is first is await catalog.current()
+    comfyui.now = 1029.9
+    assert await catalog.current() is first
     assert comfyui.asked == 1
 
 
 async def test_older_it_serves_while_one_fetch_for_all_is_under_way(comfyui: ComfyUI) -> None:
     first = await catalog.to_show()
-    comfyui.now += 30
+    comfyui.now += 15
     comfyui.answers.clear()
     found = await asyncio.gather(*(catalog.to_show() for _ in range(20)))
     assert all(one is first for one in found)
-    comfyui.now += 85
+    comfyui.now += 14.9
     assert await catalog.to_show() is first
     await settle()
     assert comfyui.asked == 2
     comfyui.answers.set()
     await settle()
-    assert (await catalog.to_show()).fetched_at == 1030.0
+    assert (await catalog.to_show()).fetched_at == 1015.0
     # A prompt does not make do with what is old.
-    comfyui.now = 1060.0
-    assert (await catalog.current()).fetched_at == 1060.0
+    comfyui.now = 1045.0
+    assert (await catalog.current()).fetched_at == 1045.0
     assert comfyui.asked == 3
 
 
-async def test_very_old_readers_wait_for_a_new_one(comfyui: ComfyUI) -> None:
+async def test_what_is_older_than_half_a_minute_is_not_shown(comfyui: ComfyUI) -> None:
     await catalog.to_show()
-    comfyui.now += 120
+    comfyui.now += 30
     found = await asyncio.gather(*(catalog.to_show() for _ in range(20)))
-    assert {one.fetched_at for one in found} == {1120.0}
+    assert {one.fetched_at for one in found} == {1030.0}
     assert comfyui.asked == 2
 
 
@@ -130,6 +133,7 @@ async def test_readers_do_not_wait_for_ever_for_a_comfyui_that_hangs(
 ) -> None:
     first = await catalog.to_show()
     monkeypatch.setattr(catalog, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(catalog, "SHORT_PATIENCE_SECONDS", 0.01)
     comfyui.now += 500
     comfyui.answers.clear()
     for insists in (False, True):
@@ -157,3 +161,31 @@ async def test_a_fault_of_ours_is_no_reason_to_show_what_is_old(comfyui: ComfyUI
     comfyui.now += 500
     with pytest.raises(RuntimeError):
         await catalog.to_show()
+
+
+async def test_who_causes_many_looks_waits_longer_and_keeps_nobody_else(
+    comfyui: ComfyUI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(max(0.0, seconds))
+        comfyui.now += slept[-1]
+
+    monkeypatch.setattr("comfyproxy.catalog.asyncio.sleep", sleep)
+    for _ in range(catalog.WISHES):
+        await catalog.fresh(1)
+    assert max(slept) <= catalog.SPACING_SECONDS
+    began, asked = comfyui.now, comfyui.asked
+    for _ in range(20):
+        await catalog.fresh(1)
+    assert comfyui.asked - asked <= 20
+    assert comfyui.now - began >= 14 * catalog.WISH_SECONDS
+    slept.clear()
+    await catalog.fresh(2)
+    assert max(slept) <= catalog.SPACING_SECONDS
+    comfyui.now += 100
+    slept.clear()
+    await catalog.fresh(1)
+    assert max(slept, default=0) <= catalog.SPACING_SECONDS
+    assert set(catalog._wishes) == {1}

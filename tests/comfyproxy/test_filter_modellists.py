@@ -150,6 +150,20 @@ def test_a_default_is_judged_as_the_list_that_it_belongs_to(style: str) -> None:
     assert default(given(("loras", "l.pt")), "l.pt") == "l.pt"
 
 
+@pytest.mark.parametrize("style", ["old", "new"])
+def test_several_defaults_are_judged_as_the_list_that_they_belong_to(style: str) -> None:
+    def default(allowed: Allowed, default: Any) -> Any:
+        listed, options = ["a.pt", "sub/c.pt"], {"multiselect": True, "default": default}
+        old: list[Any] = [listed, options]
+        new = ["COMBO", {**options, "options": listed}]
+        return without_models(old if style == "old" else new, TWINS, allowed)[1]["default"]
+
+    of_list, other = given(("checkpoints", "a.pt")), LORA_A
+    assert default(of_list, ["a.pt"]) == ["a.pt"]
+    assert default(other, ["a.pt"]) == []
+    assert default(of_list, ["a.pt", "sub/c.pt", "None", 7]) == ["a.pt", "None", 7]
+
+
 def test_options_that_are_objects_go_with_the_model_that_they_are_called_after() -> None:
     inner = {"required": {"clip": [["v.pt"], {}]}}
     options = [

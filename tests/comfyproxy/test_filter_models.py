@@ -51,6 +51,9 @@ def test_names_of_a_folder_are_kept_by_grant_except_where_there_are_no_models() 
         (" a \n", "a"),
         ("a . ", "a"),
         ("a/..b", "a/..b"),
+        ("e\u0301.pt", "é.pt"),
+        ("a.pt::$DATA", "a.pt"),
+        ("a.pt::$data", "a.pt"),
         ("", ""),
         ("..", ""),
     ],
@@ -67,9 +70,11 @@ def test_any_name_becomes_plain_segments_below_a_root(name: str) -> None:
 
 
 def test_a_text_looks_like_a_model_by_its_extension() -> None:
-    for text in ("x.safetensors", "X.CKPT", "a/b.gguf", "x.pt"):
+    for text in ("x.safetensors", "X.CKPT", "a/b.gguf", "x.pt", "x" * 500 + ".pt", "x.pt/"):
         assert looks_like_model(text)
-    for text in ("x", "x.png", "safetensors", "x" * 500 + ".pt"):
+    for text in ("x.pt/.", "x.pt/y/..", " x.pt. ", "x.pt::$DATA", "./" * 300 + "x.pt\\."):
+        assert looks_like_model(text)
+    for text in ("x", "x.png", "safetensors", "x.pt is good", "x.pt/x.png"):
         assert not looks_like_model(text)
 
 

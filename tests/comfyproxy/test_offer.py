@@ -95,6 +95,24 @@ async def test_what_has_not_changed_is_not_made_anew(comfyui: Upstream) -> None:
     assert (await fetch(third)).nodes is not third.nodes
 
 
+async def test_folders_that_are_models_are_known_from_their_node(comfyui: Upstream) -> None:
+    node = {"input": {"required": {"model_path": [["sd3", "sub/xl"]], "other": [["no"]]}}}
+    comfyui.answers["/object_info"] = (200, orjson.dumps({"DiffusersLoader": node}))
+    comfyui.answers["/models"] = (200, b'["checkpoints", "diffusers"]')
+    comfyui.answers["/models/diffusers"] = (200, b"[]")
+    found = await fetch(None)
+    assert found.models.folders["diffusers"] == ("sd3", "sub/xl")
+    assert found.models.find("sd3") == (Model("diffusers", "sd3"),)
+    assert found.specs["DiffusersLoader"].inputs["model_path"].folders == {"diffusers"}
+    seen = found.nodes.one("DiffusersLoader", Sight(Grants(frozenset({("diffusers", "sd3")})), ""))
+    shown = orjson.loads(seen)["DiffusersLoader"]["input"]["required"]
+    assert shown == {"model_path": [["sd3"]], "other": [["no"]]}
+    # A new one comes with the node's list alone.
+    node["input"]["required"]["model_path"][0].append("new")
+    comfyui.answers["/object_info"] = (200, orjson.dumps({"DiffusersLoader": node}))
+    assert (await fetch(found)).models.folders["diffusers"] == ("sd3", "sub/xl", "new")
+
+
 @pytest.mark.parametrize(
     ("path", "answer"),
     [

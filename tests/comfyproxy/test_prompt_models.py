@@ -6,7 +6,7 @@ import pytest
 
 from comfyproxy.filters.models import Allowed, Model, everything, nothing
 from comfyproxy.prompts.shape import Graph
-from comfyproxy.prompts.uses import HiddenModel, hidden_models, literal, texts
+from comfyproxy.prompts.uses import HiddenModel, hidden_models, literal, names_unknown_model, texts
 from tests.comfyproxy.graphs import KNOWN, SPECS, at, node, one
 
 BASE = Model("checkpoints", "base.safetensors")
@@ -232,6 +232,32 @@ def test_a_link_into_a_model_input_that_can_be_read_is_judged_by_its_text() -> N
     (found,) = hidden(graph)
     assert (found.place.node_id, found.model) == ("3", BASE)
     assert hidden(graph, only(BASE)) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "new.pt",
+        "new.pt/",
+        "new.pt/.",
+        "./" * 300 + "new.pt",
+        "new.pt::$DATA",
+        "embedding:new",
+        "a cat, (embedding:new.pt:1.2)",
+        "<lora:new:1>",
+    ],
+)
+def test_a_text_that_may_name_a_model_that_is_not_known_is_told(words: str) -> None:
+    for value in (words, [words], {"a": words}, {"__value__": words}):
+        graph = {"1": {"class_type": "Custom", "inputs": {"x": value}}}
+        assert names_unknown_model(graph, {}, KNOWN)
+
+
+@pytest.mark.parametrize("words", ["a cat", "embedding:", "<lora:>", "embedding:easy, a.png", BIG])
+def test_a_text_that_names_what_is_known_or_nothing_needs_no_look(words: Any) -> None:
+    words = words if isinstance(words, str) else words.name
+    graph = {"1": {"class_type": "Custom", "inputs": {"x": words}}}
+    assert not names_unknown_model(graph, {}, KNOWN)
 
 
 def test_a_link_to_a_node_that_is_not_there_is_no_link() -> None:

@@ -188,6 +188,37 @@ def test_alice_names_a_model_that_came_a_moment_ago_and_is_refused(
         path.unlink()
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "brand-new.safetensors/",
+        "brand-new.safetensors/.",
+        "./" * 260 + "brand-new.safetensors",
+        "embedding:brand-new",
+        "<lora:brand-new:1>",
+    ],
+)
+def test_alice_spells_a_model_that_came_a_moment_ago_otherwise_and_is_refused(
+    value: str, alice: Client, comfy: FakeComfyThread
+) -> None:
+    alice.get("/object_info")
+    models = Path(comfy.base_dir) / "models"
+    new = [models / folder / "brand-new.safetensors" for folder in FOLDERS]
+    for path in new:
+        path.write_bytes((models / "checkpoints/sd15.safetensors").read_bytes())
+    try:
+        graph = loader("x", "FakeNewStyleLoader")
+        graph["5"]["inputs"] = {"model_name": value, "extra_name": "[None]"}
+        answer = alice.post("/prompt", json={"prompt": graph})
+        assert (answer.status_code, answer.json()["code"]) == (403, "MODEL_NOT_ALLOWED")
+    finally:
+        for path in new:
+            path.unlink()
+
+
+FOLDERS = ("checkpoints", "embeddings", "loras")
+
+
 def test_alice_is_not_told_which_models_there_are(alice: Client, comfy: FakeComfyThread) -> None:
     graph = loader("guess.safetensors")
     graph["6"] = {"class_type": "VAEDecode", "inputs": {"samples": ["7", 0], "vae": ["5", 2]}}

@@ -14,7 +14,15 @@ from tests.refusals import check_refusal, faults, wait_until
 
 FRESH = {"Cache-Control": "no-cache"}
 ITEM = ("checkpoints", "sd15.safetensors")
-PATHS = ("/models", "/models/checkpoints", "/models/unet", "/embeddings", "/object_info")
+PATHS = (
+    "/models",
+    "/models/checkpoints",
+    "/models/unet",
+    "/embeddings",
+    "/object_info",
+    "/experiment/models",
+    "/experiment/models/checkpoints",
+)
 
 
 def loader() -> Graph:
@@ -46,8 +54,11 @@ def test_what_was_known_is_shown_to_each_as_before(
         # Who asks for the first time.
         late = giving(shaky_gateway)(("loras", "style*"))
         assert late.get("/models/loras", headers=headers).json() == ["style.safetensors"]
-        for path in ("/view_metadata/checkpoints?filename=sd15.safetensors", "/experiment/models"):
-            check_refusal(greta.get(path, headers=headers), 502, "UPSTREAM_UNREACHABLE")
+        path = "/view_metadata/checkpoints?filename=sd15.safetensors"
+        check_refusal(greta.get(path, headers=headers), 502, "UPSTREAM_UNREACHABLE")
+        # Nobody has asked for this one before.
+        path = "/experiment/models/vae"
+        check_refusal(greta.get(path, headers=headers), 502, "UPSTREAM_UNREACHABLE")
         answer = greta.post("/prompt", json={"prompt": loader()})
         check_refusal(answer, 502, "UPSTREAM_UNREACHABLE")
     finally:
