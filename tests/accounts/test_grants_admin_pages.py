@@ -145,6 +145,7 @@ def test_tree_ticks_what_was_given_itself_and_tells_where_the_rest_comes_from(
             False,
             "flux.gguf: through team crew (diffusion_models/*)",
         ),
+        "loras/*": (False, WHOLE),
     }
     assert before(text) == sorted(["checkpoints/sd.safetensors", f"{folder}/old/*"])
     others = re.findall(r'name="o" value="\d+" checked> ([^<]*)<', text)
