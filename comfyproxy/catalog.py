@@ -30,8 +30,11 @@ MIN_AGE_SECONDS: Final = 2.0
 # insists, and who does not.
 PATIENCE_SECONDS: Final = 10.0
 SHORT_PATIENCE_SECONDS: Final = 2.0
-# Between two fetches that names make necessary which the last one did not know.
+# Between two fetches that names make necessary which the last one did not know: at least so
+# long, and so many times as long as the last one took, of which most is ComfyUI's time.
 SPACING_SECONDS: Final = 0.25
+SPACING_FACTOR: Final = 5
+MAX_SPACING_SECONDS: Final = 10.0
 # Of these one user may cause so many at once, and then one in so many seconds.
 WISHES: Final = 20
 WISH_SECONDS: Final = 1.0
@@ -64,6 +67,8 @@ async def sight_with_inputs(identity: Identity) -> Sight:
 
 _current: Catalog | None = None
 _fetching: asyncio.Task[Catalog] | None = None
+# How long the last fetch took, in seconds.
+_took = 0.0
 # Whether readers are being shown what is known from before; said once.
 _is_behind = False
 
@@ -133,10 +138,14 @@ async def fresh(user_id: int | None = None) -> Catalog:
     called_at = monotonic()
     while _current is None or _current.fetched_at < called_at:
         if _current is not None:
-            await asyncio.sleep(_current.fetched_at + SPACING_SECONDS - monotonic())
+            await asyncio.sleep(_current.fetched_at + _spacing() - monotonic())
         if _current is None or _current.fetched_at < called_at:
             await current(max_age_seconds=0)
     return _current
+
+
+def _spacing() -> float:
+    return min(MAX_SPACING_SECONDS, max(SPACING_SECONDS, SPACING_FACTOR * _took))
 
 
 async def _turn_of(user_id: int) -> None:
@@ -173,6 +182,8 @@ def _fetched(task: asyncio.Task[Catalog]) -> None:
 
 
 async def _fetch() -> Catalog:
-    global _current
+    global _current, _took
+    started = monotonic()
     _current = await fetch(_current)
+    _took = monotonic() - started
     return _current

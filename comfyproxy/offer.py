@@ -7,6 +7,7 @@ and handed out as finished bytes.
 import asyncio
 import gc
 import hashlib
+import logging
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,10 +24,13 @@ from comfyproxy.kept import Kept
 from comfyproxy.nodeinfo import Encoded, NodeInfo, Sight
 from comfyproxy.prompts.specs import NodeSpecs
 
+logger = logging.getLogger(__name__)
+
 # Finished answers that are kept, a few hundred kilobytes each: one for each kind of caller,
 # and one for each user who has uploaded something.
 MAX_ENCODED_BYTES: Final = 32_000_000
 DIFFUSERS: Final = "diffusers"
+PYTHON_FILES: Final = "custom_nodes"
 _INPUT_FILES: Final = "/internal/files/input"
 _UNTOLD: Final = "ComfyUI does not tell which nodes and models it has."
 _PARALLEL: Final = 8
@@ -53,6 +57,8 @@ class Catalog:
     nodes: NodeInfo
     fetched_at: float
     digests: Digests | None = None
+    # Folders whose models ComfyUI cannot tell: a text that names one would pass for a word.
+    unread: frozenset[str] = frozenset()
     _encoded: Kept[Hashable, Encoded] = field(default_factory=_kept_answers, compare=False)
     _encoding: asyncio.Lock = field(default_factory=asyncio.Lock, compare=False)
 
@@ -127,7 +133,7 @@ class _Nodes(NamedTuple):
     info: Any
 
 
-async def _answers(known: Catalog | None) -> tuple[_Nodes, dict[str, bytes], bytes]:
+async def _answers(known: Catalog | None) -> tuple[_Nodes, dict[str, bytes | None], bytes]:
     """Nodes; models by folder; input files.
 
     The lists of models are asked for when ComfyUI has made up those of its nodes: a model that
@@ -154,21 +160,25 @@ async def _nodes(answer: upstream.UpstreamStream, known: Catalog | None) -> _Nod
     return await asyncio.to_thread(parsed)
 
 
-async def _lists() -> dict[str, bytes]:
+async def _lists() -> dict[str, bytes | None]:
+    """Models by folder; None of a folder that ComfyUI cannot read."""
     folders = _names(await _body("/models"))
     slots = asyncio.Semaphore(_PARALLEL)
 
-    async def one(folder: str) -> bytes:
+    async def one(folder: str) -> bytes | None:
+        # Megabytes of other people's Python, which ComfyUI would look through each time.
+        if folder == PYTHON_FILES:
+            return b""
         async with slots:
-            return await _body(f"/models/{upstream.segment(folder)}")
+            status, body = await upstream.get_body(f"/models/{upstream.segment(folder)}")
+        return body if status == 200 else b"" if status == 404 else None
 
     lists = await asyncio.gather(*(one(folder) for folder in folders))
     return dict(zip(folders, lists, strict=True))
 
 
 async def _body(path: str) -> bytes:
-    """An answer of ComfyUI's; nothing of what it does not have. Where it fails, what it has is
-    not known, and an unknown model would pass for a text."""
+    """An answer of ComfyUI's; nothing of what it does not have."""
     status, body = await upstream.get_body(path)
     if status not in (200, 404):
         raise UpstreamUnreachable(_UNTOLD)
@@ -177,16 +187,18 @@ async def _body(path: str) -> bytes:
 
 def _read(
     nodes: _Nodes,
-    lists: Mapping[str, bytes],
+    answers: Mapping[str, bytes | None],
     input_files: bytes,
     fetched_at: float,
     known: Catalog | None,
 ) -> Catalog:
+    lists = {folder: body or b"" for folder, body in answers.items()}
+    unread = frozenset(folder for folder, body in answers.items() if body is None)
     of_models = _digest([*map(str.encode, lists), *lists.values()])
     digests = Digests(nodes.digest, of_models, _digest([input_files]))
     before = known.digests if known is not None else None
     if known is not None and before == digests:
-        return replace(known, fetched_at=fetched_at)
+        return replace(known, fetched_at=fetched_at, unread=unread)
     info = nodes.info or upstream.parsed(nodes.raw)
     if not isinstance(info, dict):
         raise UpstreamUnreachable(_UNTOLD)
@@ -198,7 +210,10 @@ def _read(
         else:
             listed = {folder: _names(body) for folder, body in lists.items()}
             models = KnownModels(listed | diffusers)
-        return Catalog.read(info, models, frozenset(_names(input_files)), fetched_at, digests)
+        found = Catalog.read(info, models, frozenset(_names(input_files)), fetched_at, digests)
+    if unread:
+        logger.warning("ComfyUI cannot list the model folders %s", ", ".join(sorted(unread)))
+    return replace(found, unread=unread)
 
 
 def _diffusers(lists: Mapping[str, bytes], info: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

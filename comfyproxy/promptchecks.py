@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 from accounts import errors
+from accounts.capabilities import Capability
 from accounts.identity import Identity
 from comfyproxy import catalog
 from comfyproxy.catalog import Catalog
 from comfyproxy.filters.models import everything
 from comfyproxy.prompts.shape import Graph
 from comfyproxy.prompts.uses import Place, hidden_models, names_unknown_model
+
+MAX_SAID_CHARS: Final = 200
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,6 +31,11 @@ async def known_for(graph: Graph, identity: Identity, *, is_large: bool) -> Cata
     if await off_loop(is_large, _names_unknown, graph, known, identity):
         known = await catalog.fresh(identity.user_id)
         await known.prepare_for(classes)
+    if known.unread and catalog.allowed_models(identity) is not everything:
+        folders = ", ".join(sorted(known.unread))
+        raise errors.UpstreamUnreachable(
+            f"ComfyUI does not tell which models it has in {folders}. Tell the administrator."
+        )
     return known
 
 
@@ -47,6 +55,42 @@ def _names_unknown(graph: Graph, known: Catalog, identity: Identity) -> bool:
     )
 
 
+def refuse_unknown_nodes(graph: Graph, known: Catalog, identity: Identity) -> None:
+    """Raise UnknownNode, as ComfyUI answers, for a class that it does not tell of.
+
+    Newer versions of ComfyUI put another class in the place of one that they no longer have:
+    what that would be given could not be judged. Who may use everything needs no judgement.
+    """
+    sees_all = catalog.allowed_models(identity) is everything
+    if sees_all and identity.can(Capability.VIEW_ALL_HISTORY) and not identity.blocked_node_classes:
+        return
+    for node_id, node in graph.items():
+        if node["class_type"] not in known.specs:
+            raise UnknownNode(node_id, node["class_type"])
+
+
+class UnknownNode(errors.GatewayError):
+    """ComfyUI's own refusal of such a prompt (0.3.64, execution.py, validate_prompt)."""
+
+    code = "BAD_REQUEST"
+    status = 400
+
+    def __init__(self, node_id: str, class_type: str) -> None:
+        super().__init__(f"Cannot execute because node {class_type[:200]} does not exist.")
+        self._node_id = node_id
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "error": {
+                "type": "invalid_prompt",
+                "message": self.message,
+                "details": f"Node ID '#{self._node_id[:200]}'",
+                "extra_info": {},
+            },
+            "node_errors": {},
+        }
+
+
 def refuse_blocked_nodes(graph: Graph, identity: Identity) -> None:
     """Raise NodeNotAllowed, the nodes marked, if the caller's role blocks some of them."""
     blocked = identity.blocked_node_classes
@@ -60,7 +104,10 @@ def refuse_blocked_nodes(graph: Graph, identity: Identity) -> None:
 
 
 def refuse_hidden_models(graph: Graph, known: Catalog, identity: Identity) -> None:
-    """Raise ModelNotAllowed, the nodes marked, if some name a model not given to the caller."""
+    """Raise ModelNotAllowed, the nodes marked, if some name a model not given to the caller.
+
+    BadRequest for more names in one text than can be looked for.
+    """
     allowed = catalog.allowed_models(identity)
     found = list(hidden_models(graph, known.specs, known.models, allowed))
     if not found:
@@ -68,7 +115,8 @@ def refuse_hidden_models(graph: Graph, known: Catalog, identity: Identity) -> No
     places = [
         (
             hidden.place,
-            f"You were not given {hidden.model.folder}/{hidden.model.name}."
+            # As it is named there: the whole path would tell where it lies.
+            f"You were not given {hidden.model.folder}/{hidden.said[:MAX_SAID_CHARS]}."
             if hidden.model
             else "Choose the model here; which one the link gives cannot be checked.",
         )

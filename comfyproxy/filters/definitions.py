@@ -173,9 +173,11 @@ def _definition(raw: Any) -> Definition:
 def model_folders(definition: Definition, models: KnownModels) -> frozenset[str] | None:
     """The folders whose models it lists: known by its content, or by where the page fetches
     it. Empty where they cannot be told; None for an input that lists no models."""
-    named = [name for name in definition.names() if models.find(name)]
-    if named:
-        return models.sources(named)
+    names = set(definition.names())
+    named = models.named(names, plain=len(definition.texts()) == len(definition.values or ()))
+    sources = models.sources(named)
+    if sources or models.named(names, plain=False):
+        return sources
     found = _MODELS_ROUTE.fullmatch(definition.route)
     if found is not None:
         folder = models.folder(unquote(found[1]))

@@ -1,11 +1,10 @@
 """ComfyUI's own 400 for an invalid prompt, its shape unchanged, freed of what it gives away."""
 
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
 from comfyproxy.cachekey import without_input
-from comfyproxy.filters.history import cut_paths
+from comfyproxy.filters.history import cut_paths, shortened
 from comfyproxy.filters.modellists import hidden_among, without_models
 from comfyproxy.filters.models import Allowed, KnownModels
 
@@ -16,7 +15,25 @@ def shown_refusal(body: Any, known: KnownModels, allowed: Allowed) -> Any:
     """A `POST /prompt` refusal: lists of values in it are filtered as `object_info` is, those
     that its texts quote too, and the leading parts of server paths are cut."""
     filtered = _without_own_input(without_models(body, known, allowed))
-    return cut_paths(_without_quoted(filtered, partial(hidden_among, known=known, allowed=allowed)))
+    left_out = frozenset(_left_out(body, filtered))
+
+    def hidden(names: Sequence[str]) -> Collection[str]:
+        return hidden_among(names, known, allowed) | left_out.intersection(names)
+
+    return cut_paths(_without_quoted(filtered, hidden))
+
+
+def _left_out(before: Any, after: Any) -> Iterator[str]:
+    """The texts that lists lost: a sentence beside such a list may quote it."""
+    if isinstance(before, list):
+        texts = {item for item in before if isinstance(item, str)}
+        yield from texts.difference(item for item in after if isinstance(item, str))
+        if len(before) == len(after):
+            for one, other in zip(before, after, strict=True):
+                yield from _left_out(one, other)
+    elif isinstance(before, dict) and isinstance(after, dict):
+        for key in before.keys() & after.keys():
+            yield from _left_out(before[key], after[key])
 
 
 def _without_quoted(value: Any, hidden_among: Callable[[Sequence[str]], Collection[str]]) -> Any:
@@ -32,6 +49,8 @@ def _without_quoted(value: Any, hidden_among: Callable[[Sequence[str]], Collecti
         return [_without_quoted(item, hidden_among) for item in value]
     if not isinstance(value, str):
         return value
+    # ComfyUI quotes what a client sent, megabytes maybe.
+    value = shortened(value)
     for mark in ("'", '"'):
         parts = value.split(mark)
         hidden = hidden_among(parts[1:-1])

@@ -15,6 +15,9 @@ _SERVER_PATH: Final = re.compile(
     rf"(?:[A-Za-z]:)?(?:[/\\]+{_PART})+"
 )
 _SEPARATORS: Final = re.compile(r"[/\\]+")
+# Of one text, and of all texts of an error together.
+MAX_TEXT_CHARS: Final = 16_000
+MAX_ERROR_CHARS: Final = 300_000
 
 
 def visible_entry(entry: Any, owner: Ownership | None) -> dict[str, Any] | None:
@@ -60,14 +63,39 @@ def shown_error(data: Any) -> Any:
 
 def cut_paths(value: Any) -> Any:
     """Any JSON with the leading parts of server paths in its texts replaced by `…`: they tell
-    where ComfyUI is installed and nothing a user needs."""
-    if isinstance(value, str):
-        return _SERVER_PATH.sub(_cut_path, value)
-    if isinstance(value, list):
-        return [cut_paths(item) for item in value]
-    if isinstance(value, dict):
-        return {key: cut_paths(item) for key, item in value.items()}
-    return value
+    where ComfyUI is installed and nothing a user needs.
+
+    ComfyUI's errors repeat what a prompt holds, megabytes maybe: long texts are shortened.
+    """
+    return _PathCutter().cut(value)
+
+
+class _PathCutter:
+    """Cuts so many characters; what comes after them is shortened, too."""
+
+    def __init__(self) -> None:
+        self._left = MAX_ERROR_CHARS
+
+    def cut(self, value: Any) -> Any:
+        if isinstance(value, str):
+            short = shortened(value, min(MAX_TEXT_CHARS, max(0, self._left)))
+            self._left -= len(short)
+            return _SERVER_PATH.sub(_cut_path, short)
+        if isinstance(value, list):
+            return [self.cut(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self.cut(item) for key, item in value.items()}
+        return value
+
+
+def shortened(text: str, limit: int = MAX_TEXT_CHARS) -> str:
+    """A text of so many characters at most; what is left out begins where a word does, so that
+    no half of a name or of a path is left."""
+    if len(text) <= limit:
+        return text
+    start = text[:limit]
+    end = max(start.rfind(mark) for mark in "'\" \n")
+    return f"{start[: end + 1]}…"
 
 
 def cut_path(path: str) -> str:

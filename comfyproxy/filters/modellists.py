@@ -16,6 +16,7 @@ from comfyproxy.filters.models import (
     choice_name,
     everything,
     is_hidden,
+    likelier,
     looks_like_model,
 )
 from comfyproxy.filters.modelviews import Choice, ChoiceList, ChoiceMap, NameList, Viewer, shown
@@ -43,7 +44,10 @@ class Marker:
     def __init__(self, known: KnownModels, look_out_for: frozenset[str] = frozenset()) -> None:
         self._known = known
         self._look_out_for = look_out_for
+        # By content, and the input's name where that matters.
         self._lists: dict[tuple[str, ...], _Marked] = {}
+        self._likelier: dict[tuple[int, str], _Marked] = {}
+        self._input = ""
         self.seen = False
 
     def marked(self, value: Any) -> Any:
@@ -63,15 +67,28 @@ class Marker:
         if found is None:
             found = self._lists[key] = self._mark_names(value)
         self.seen = self.seen or found.seen
-        return found
+        return self._as_named(found) if len(found.sources) > 1 else found
+
+    def _as_named(self, found: _Marked) -> _Marked:
+        """A list that several folders have, as the input that it belongs to is called."""
+        sources = likelier(found.sources, self._input)
+        if sources == found.sources:
+            return found
+        key = (id(found), self._input)
+        if key not in self._likelier:
+            part: NameList = found.value
+            marked = NameList(part.names, part.named, sources)
+            self._likelier[key] = _Marked(marked, sources, found.seen)
+        return self._likelier[key]
 
     def _mark_names(self, value: list[str]) -> _Marked:
         names = set(value)
         seen = not self._look_out_for.isdisjoint(names)
-        named = self._naming(names)
+        named = self._known.named(names)
         sources = self._known.sources(named)
         if sources:
             return _Marked(NameList(value, named, sources), sources, seen)
+        named = self._known.named(names, plain=False)
         if not named:
             return _Marked(value, _ANY, seen)
         members = (Choice(n, self._known.find(n)) if n in named else n for n in value)
@@ -79,7 +96,7 @@ class Marker:
 
     def _mark_list(self, value: list[Any]) -> _Marked:
         names = [choice_name(item) for item in value]
-        named = self._naming({name for name in names if name is not None})
+        named = self._known.named({name for name in names if name is not None}, plain=False)
         sources = self._known.sources(named)
         members: list[Any] = []
         # Of `[names, {"default": …}]`, the older style of a definition: of the names.
@@ -120,14 +137,6 @@ class Marker:
         options = self._dict(value[1], _ANY) if value[1] else value[1]
         return value if options is value[1] else [value[0], options]
 
-    def _naming(self, names: set[str]) -> frozenset[str]:
-        """Those that name models; a word without a dot in it (a type, such as `MODEL`) only
-        as a folder lists it."""
-        listed = self._known.listed(names)
-        if len(listed) == len(names) or not (listed or "." in "".join(names)):
-            return listed
-        return listed.union(n for n in names - listed if "." in n and self._known.find(n))
-
     def _dict(self, value: dict[str, Any], sources: frozenset[str]) -> Any:
         """`sources`: the folders that a default in it is judged by."""
         members: dict[str, Any] = {}
@@ -153,6 +162,8 @@ class Marker:
         return value if is_same else members
 
     def _members(self, key: str, value: list[Any], sources: frozenset[str]) -> Any:
+        if key not in ("options", "default"):
+            self._input = key
         if self._is_typed(value):
             return self._typed(value)
         if key == "default" and sources:
@@ -168,7 +179,11 @@ class Marker:
     def _text(self, key: str, text: str, sources: frozenset[str]) -> Any:
         # A default that names a hidden model would tell of it as well as a list; and so would
         # any other text that is nothing but a model's name.
-        if (key == "default" or looks_like_model(text)) and self._known.find(text):
+        is_default = key == "default"
+        if (is_default or looks_like_model(text)) and self._known.find(text):
+            return self._choice(text, text, sources)
+        # An ordinary word that the list's own folder has.
+        if is_default and any(self._known.holds(folder, text) for folder in sources):
             return self._choice(text, text, sources)
         return text
 

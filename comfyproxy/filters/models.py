@@ -8,16 +8,17 @@ upstream at all).
 import posixpath
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from accounts.grants import current_folder
 
 EMBEDDINGS: Final = "embeddings"
-# Folders that `GET /models` lists but that hold no models: Python files and YAML of ComfyUI's.
-NOT_MODELS: Final = frozenset({"custom_nodes", "configs"})
+# Folders that `GET /models` lists but that hold no models: Python files, YAML and fonts.
+NOT_MODELS: Final = frozenset({"custom_nodes", "configs", "fonts"})
 MODEL_SUFFIXES: Final = (
     ".safetensors",
     ".sft",
@@ -30,21 +31,50 @@ MODEL_SUFFIXES: Final = (
     ".onnx",
     ".pkl",
 )
+# What lies in model folders beside models (custom nodes' folders list every file): a name with
+# such an ending, or with none, is an ordinary word. It names a model only in a list of models.
+_ORDINARY_SUFFIXES: Final = (
+    *(".bmp", ".cfg", ".csv", ".gif", ".html", ".ini", ".jpeg", ".jpg", ".json", ".log", ".md"),
+    *(".mp3", ".mp4", ".otf", ".png", ".py", ".svg", ".toml", ".ttf", ".txt", ".wav", ".webp"),
+    *(".yaml", ".yml"),
+)
+# What a list of such names may hold beside them.
+_NO_CHOICE: Final = frozenset({"None", "none", "[None]", ""})
 LORAS: Final = "loras"
 # `embedding:NAME`, spaces after the colon included; the name ends at white space (ComfyUI
 # 0.3.64, sd1_clip.py). Read more widely than upstream does: any case, any place.
 _EMBEDDING: Final = re.compile(r"embedding:\s*((?:(?!embedding:)\S)*)", re.IGNORECASE)
 # What may end the name before white space does: a weight, a bracket, another tokenizer's marks.
 _NAME_ENDS: Final = frozenset(":()<>[]{}|,;")
+# The name up to white space, whole: with `..` in it, any part of it may be what is opened.
+_RUN: Final = re.compile(r"embedding:\s*(\S*)", re.IGNORECASE)
+_SEPARATORS: Final = re.compile(r"[/\\]|embedding:", re.IGNORECASE)
+_MARKS: Final = re.compile(r"[:()<>\[\]{}|,;'\"]")
 # `<lora:NAME:1>`, which custom nodes parse.
 _LORA_TAG: Final = re.compile(r"<\s*lora:\s*([^:<>]+)", re.IGNORECASE)
 # Folders whose files are named without their extension too.
 _STEM_FOLDERS: Final = frozenset({EMBEDDINGS, LORAS})
 _STREAM: Final = "::$DATA"
+# How many of a name's marks may end it.
+_MAX_CUTS: Final = 64
 # How many folders of a long path are looked at, from its end.
 _MAX_TAIL: Final = 12
 
 _NOWHERE: Final[frozenset[str]] = frozenset()
+
+# What inputs of core's nodes, and of others that follow them, are called by the folder that
+# they choose from: tells apart folders that list the same names.
+_FOLDER_OF_INPUT: Final = {
+    "ckpt_name": "checkpoints",
+    "clip_name": "text_encoders",
+    "control_net_name": "controlnet",
+    "gligen_name": "gligen",
+    "hypernetwork_name": "hypernetworks",
+    "lora_name": LORAS,
+    "style_model_name": "style_models",
+    "unet_name": "diffusion_models",
+    "vae_name": "vae",
+}
 
 Allowed = Callable[[str, str], bool]
 """(folder, model name) → whether the caller may use it."""
@@ -74,6 +104,21 @@ def normal_name(name: str) -> str:
     return name[: -len(_STREAM)].rstrip(" .") if name.upper().endswith(_STREAM) else name
 
 
+def _spellings(text: str) -> tuple[str, ...]:
+    """What a text may be as a path: on Linux and macOS a back-slash is a letter, and so may
+    stand before dots without their climbing."""
+    name = normal_name(text).casefold()
+    if "\\" not in text or ".." not in text:
+        return (name,)
+    return tuple(dict.fromkeys((name, normal_name(text.replace("\\", "\0")).casefold())))
+
+
+def is_plain(name: str) -> bool:
+    """Whether a listed name is an ordinary word or the name of an ordinary file."""
+    stem, dot, _ = name.rpartition("/")[2].rpartition("\\")[2].rpartition(".")
+    return not (dot and stem) or name.lower().endswith(_ORDINARY_SUFFIXES)
+
+
 class Model(NamedTuple):
     """A file of a model folder."""
 
@@ -92,9 +137,12 @@ class KnownModels:
     # Of each folder its names, of each name the folders that list it, letter by letter.
     _names: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
     _holders: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
+    # Of ordinary words, what each may name where models belong.
+    _plain: dict[str, tuple[Model, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_name: dict[str, tuple[Model, ...]] = {}
+        plain: dict[str, tuple[Model, ...]] = {}
         holders: dict[str, frozenset[str]] = {}
         keys: dict[str, str] = {}
         own = {name: names for name, names in self.folders.items() if name not in NOT_MODELS}
@@ -105,11 +153,16 @@ class KnownModels:
                 holders[name] = alone if held is None else held | alone
                 only = (Model(folder, name),)
                 tails = _tails(normal_name(name).casefold())
-                keys[name] = tails[0]
+                index = by_name
+                if is_plain(name):
+                    index = plain
+                else:
+                    keys[name] = tails[0]
                 for tail in tails:
-                    by_name[tail] = by_name.get(tail, ()) + only
+                    index[tail] = index.get(tail, ()) + only
         found = {
             "_by_name": by_name,
+            "_plain": plain,
             "_listed": {name: by_name[key] for name, key in keys.items()},
             "_names": {name: frozenset(own[name]) for name in own},
             "_holders": holders,
@@ -145,15 +198,25 @@ class KnownModels:
             return listed
         if self._ends_otherwise(text):
             return ()
-        key = normal_name(text).casefold()
+        return _all(map(self._longest, _spellings(text)))
+
+    def _longest(self, key: str) -> tuple[Model, ...]:
         found = self._by_name.get(key, ())
         if not found and key.endswith(MODEL_SUFFIXES):
             found = _first(self._by_name.get(tail) for tail in _tails(key))
         return found
 
+    def find_plain(self, text: str, folders: Collection[str]) -> tuple[Model, ...]:
+        """The models that an ordinary word may name where models of these folders belong; of
+        all, where none is named."""
+        found = _all(self._plain.get(key) for key in _spellings(text)) if self._plain else ()
+        return tuple(model for model in found if not folders or model.folder in folders)
+
     def _ends_otherwise(self, text: str) -> bool:
         """Whether no model is called like the end of the text: quickly told, of nearly all."""
-        begin = max(text.rfind("/"), text.rfind("\\")) + 1
+        if "\\" in text or "::" in text or not text.isascii():
+            return False
+        begin = text.rfind("/") + 1
         end = text[begin:] if begin else text.lstrip()
         end = end.rstrip().rstrip(" .")
         # Nothing may be left of it, as of `x/..`: then something before it counts.
@@ -164,8 +227,10 @@ class KnownModels:
         found = self.find(text)
         if not found or text in self._listed:
             return found
-        key = normal_name(text).casefold()
-        return self._by_name.get(key) or _all(self._by_name.get(tail) for tail in _tails(key))
+        return _all(
+            self._by_name.get(key) or _all(self._by_name.get(tail) for tail in _tails(key))
+            for key in _spellings(text)
+        )
 
     def folder(self, name: str) -> str | None:
         """A folder as it is listed, by that name or a former one; None: there is none."""
@@ -175,9 +240,17 @@ class KnownModels:
         """Whether some folder lists exactly that name."""
         return name in self._holders
 
-    def listed(self, names: Collection[str]) -> frozenset[str]:
-        """Those of the names that some folder lists, letter by letter."""
-        return frozenset(self._holders.keys() & names)
+    def named(self, names: Set[str], *, plain: bool = True) -> frozenset[str]:
+        """Those members of a list that name models. A word without a dot in it (a type, such
+        as `MODEL`) only as a folder lists it; ordinary ones only if all of them are listed, and
+        `plain` says that they may at all."""
+        listed = frozenset(self._holders.keys() & names)
+        ordinary = frozenset(filter(is_plain, listed)) if self._plain else _NOWHERE
+        if ordinary and not (plain and _NO_CHOICE.issuperset(names - listed)):
+            listed -= ordinary
+        if len(listed) == len(names) or not (listed or "." in "".join(names)):
+            return listed
+        return listed.union(n for n in names - listed if "." in n and self.find(n))
 
     def holds(self, folder: str, name: str) -> bool:
         """Whether the folder lists exactly that name."""
@@ -205,7 +278,7 @@ class KnownModels:
     def find_embeddings(self, text: str) -> Iterator[tuple[str, tuple[Model, ...]]]:
         """(name, models) for every `embedding:` or `<lora:` mention in a free text."""
         for folder, names in _mentions(text):
-            for name in names:
+            for name in sorted(names):
                 yield name, self._bare(name, folder)
 
     def mentions_unknown(self, text: str) -> bool:
@@ -220,7 +293,23 @@ class KnownModels:
         absolute path too, so of a longer one every known end counts."""
         key = normal_name(name).casefold()
         found = self._by_stem.get((folder, key), ())
-        return found or _all(self._by_stem.get((folder, tail)) for tail in _tails(key))
+        found = found or _all(self._by_stem.get((folder, tail)) for tail in _tails(key))
+        return found or (self._like(key) if folder == LORAS else ())
+
+    @cached_property
+    def _lora_words(self) -> tuple[str, list[tuple[str, Model]]]:
+        """Paths of LoRAs as `_like` compares them, all together and each."""
+        each = [(_words(name), Model(LORAS, name)) for name in self.folders.get(LORAS, ())]
+        return "\n".join(path for path, _ in each), each
+
+    def _like(self, name: str) -> tuple[Model, ...]:
+        """The LoRAs that nodes find by parts of their names (rgthree's: any part; Impact
+        Pack's: the end; prompt-control's: all words)."""
+        together, each = self._lora_words
+        words = _words(name).split()
+        if not words or not all(word in together for word in words):
+            return ()
+        return tuple(model for path, model in each if all(word in path for word in words))
 
 
 def _mentions(text: str) -> Iterator[tuple[str, set[str]]]:
@@ -229,11 +318,32 @@ def _mentions(text: str) -> Iterator[tuple[str, set[str]]]:
     if ":" not in text:
         return
     if "embedding:" in text.lower():
+        # ComfyUI's own marks for escaped brackets (sd1_clip.py, unescape_important).
+        text = text.replace("\0\1", ")").replace("\0\2", "(")
         for match in _EMBEDDING.finditer(text):
             yield EMBEDDINGS, _readings(match[1])
+        for match in _RUN.finditer(text) if ".." in text else ():
+            yield from ((EMBEDDINGS, names) for names in _climbing(match[1]))
     if "<" in text:
         for match in _LORA_TAG.finditer(text):
             yield LORAS, {match[1]}
+
+
+def _climbing(run: str) -> Iterator[set[str]]:
+    """What a name with `..` in it may open: the last part that is left of it is one of its
+    parts, whichever of its marks are read as letters."""
+    if ".." not in run:
+        return
+    for part in _SEPARATORS.split(run):
+        cuts = {part[: mark.start()] for mark in islice(_MARKS.finditer(part), _MAX_CUTS)}
+        unescaped = {cut.replace("\\(", "(").replace("\\)", ")").strip(",") for cut in cuts}
+        names = (_readings(part) | unescaped) - {"", ".", ".."}
+        if names:
+            yield names
+
+
+def _words(path: str) -> str:
+    return path.replace("_", " ").replace("\\", "/").casefold()
 
 
 def _tails(name: str) -> list[str]:
@@ -243,6 +353,14 @@ def _tails(name: str) -> list[str]:
         return [name]
     parts = name.split("/")[-_MAX_TAIL:]
     return ["/".join(parts[index:]) for index in range(len(parts))]
+
+
+def likelier(folders: frozenset[str], input_name: str) -> frozenset[str]:
+    """Of several folders that a list fits equally well the one that its input is called after."""
+    if len(folders) < 2:
+        return folders
+    named = _FOLDER_OF_INPUT.get(input_name.rstrip("0123456789"))
+    return frozenset({named}) if named in folders else folders
 
 
 def _first(found: Iterable[tuple[Model, ...] | None]) -> tuple[Model, ...]:

@@ -7,6 +7,7 @@ names that it listed itself, of models that the caller was given.
 
 import re
 from functools import partial
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -48,8 +49,11 @@ async def models_detailed(call: Call) -> Reply:
     names = {file["name"] for file in files}
     if not names.issubset(known.models.folders[folder]):
         # The page asks for what it sees here next.
-        await catalog.to_show(insists=True)
+        known = await catalog.to_show(insists=True)
+    # Only what the folder lists: here ComfyUI shows every file of its directories, and some
+    # folders share these with others.
     shown = set(allowed_names(folder, names, catalog.allowed_models(call.identity)))
+    shown &= set(known.models.folders.get(folder, ()))
     return json_reply([file for file in files if file["name"] in shown])
 
 
@@ -80,25 +84,30 @@ async def model_preview(call: Call) -> Reply:
     return await _file(call, f"/experiment/models/preview/{place}", b"")
 
 
-# What ComfyUI answered last, for when it is away; as many as it has model folders.
-_known_lists: dict[str, list[Any]] = {}
+# ComfyUI looks through a whole folder for each answer (0.3.64, app/model_manager.py).
+_KEPT_SECONDS: Final = 5.0
+# What it answered last, also for when it is away; as many as it has model folders.
+_known_lists: dict[str, tuple[float, list[Any]]] = {}
 
 
 async def _list(path: str) -> list[Any]:
-    """ComfyUI's list; while it is away the last one, if there is any.
+    """ComfyUI's list, a few seconds old at most; while it is away the last one, if there is any.
 
     Raises:
         NotFound, UpstreamUnreachable, UpstreamTimeout
     """
+    asked_at, known = _known_lists.get(path, (0.0, None))
+    if known is not None and monotonic() - asked_at < _KEPT_SECONDS:
+        return known
     try:
         found = await upstream.get_json(path)
     except (errors.UpstreamUnreachable, errors.UpstreamTimeout):
-        if path not in _known_lists:
+        if known is None:
             raise
-        return _known_lists[path]
+        return known
     if not isinstance(found, list):
         raise errors.NotFound
-    _known_lists[path] = found
+    _known_lists[path] = monotonic(), found
     return found
 
 

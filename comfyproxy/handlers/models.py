@@ -3,18 +3,16 @@
 import asyncio
 import posixpath
 import re
-from typing import Final
 
 import orjson
 
 from accounts import errors
 from accounts.credentials import header
-from comfyproxy import catalog
+from comfyproxy import catalog, upstream
 from comfyproxy.calls import JSON_TYPE, Call, Reply, json_reply
 from comfyproxy.catalog import Catalog
 from comfyproxy.filters.models import EMBEDDINGS, allowed_names, everything
-
-PYTHON_FILES: Final = "custom_nodes"
+from comfyproxy.offer import PYTHON_FILES
 
 
 async def known_to(call: Call) -> Catalog:
@@ -86,6 +84,8 @@ async def models_in_folder(call: Call) -> Reply:
     """`GET /models/{folder}`."""
     known = await known_to(call)
     folder = folder_for(call, known, call.params["folder"])
+    if folder == PYTHON_FILES:  # which the catalog leaves out
+        return json_reply(await upstream.get_json(f"/models/{PYTHON_FILES}") or [])
     return json_reply(_names(call, known, folder))
 
 

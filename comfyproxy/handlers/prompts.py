@@ -28,6 +28,7 @@ from comfyproxy.promptchecks import (
     refuse,
     refuse_blocked_nodes,
     refuse_hidden_models,
+    refuse_unknown_nodes,
 )
 from comfyproxy.prompts.mapping import FileUse, Refused, file_uses, foreign_mentions, rewritten
 from comfyproxy.prompts.shape import MAX_BODY_BYTES, Graph, Submission, parse_submission
@@ -64,6 +65,7 @@ async def prompt_submit(call: Call) -> Reply:
     await off_loop(is_large, refuse_blocked_nodes, submission.graph, identity)
     await off_loop(is_large, refuse_hidden_models, submission.graph, known, identity)
     graph = await _own_graph(submission.graph, known, identity, is_large)
+    refuse_unknown_nodes(graph, known, identity)
     # To the end even if the client leaves: ComfyUI may have taken the prompt already, and
     # then its record has to say so.
     new = await off_loop(is_large, _new_prompt, submission, graph, len(body))
@@ -154,6 +156,8 @@ async def _submit(
     """Write down whose the prompt is, then give it to ComfyUI."""
     prompt_id, number = await _recorded(new, identity)
     payload = _payload(submission, graph, prompt_id, identity)
+    # ComfyUI repeats in its words what a prompt holds.
+    is_large = new.size_bytes > LARGE_BYTES
     with hub.submission(identity.user_id, prompt_id) as accepted:
         try:
             status, answer = await upstream.request_json("POST", "/prompt", payload)
@@ -165,7 +169,7 @@ async def _submit(
             raise
         if status != 200:
             await ownership.not_accepted(prompt_id)
-            return _refused(status, answer, known, identity)
+            return await off_loop(is_large, _refused, status, answer, known, identity)
         if not isinstance(answer, dict):
             # Taken, with an answer that cannot be read (a bare NaN): ours says enough.
             answer = {"node_errors": {}}
@@ -174,7 +178,7 @@ async def _submit(
         # Who cleared up behind the deleted user did not find this one.
         await cancel([prompt_id])
         raise errors.TokenRevoked
-    shown = _shown(answer, known, identity)
+    shown = await off_loop(is_large, _shown, answer, known, identity)
     return json_reply({**shown, "prompt_id": prompt_id, "number": number})
 
 

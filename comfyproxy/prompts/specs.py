@@ -14,7 +14,7 @@ from comfyproxy.filters.definitions import (
     model_folders,
     names_places,
 )
-from comfyproxy.filters.models import KnownModels
+from comfyproxy.filters.models import KnownModels, likelier
 
 PREFIX_NAME: Final = "filename_prefix"
 _NUMBER_TYPES: Final = ("FLOAT", "INT")
@@ -143,6 +143,7 @@ def _input_spec(
         if folders is None:
             is_place = any(names_places(name, definition) for name in found.names)
             return InputSpec(Kind.LIST, optional, default=default, is_place=is_place)
+        folders = likelier(folders, name)
         return InputSpec(Kind.MODEL, optional, default=default, folders=folders)
     number = isinstance(kind, str) and kind in _NUMBER_TYPES
     return InputSpec(Kind.NUMBER if number else Kind.TEXT, optional, default=default)

@@ -1,9 +1,11 @@
 """What a prompt uses: models, files of ComfyUI's folders, prefixes; each with its place."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from accounts.errors import BadRequest
 from comfyproxy.filters.models import (
     Allowed,
     KnownModels,
@@ -15,6 +17,12 @@ from comfyproxy.prompts.shape import Graph, link_source, unwrap
 from comfyproxy.prompts.specs import PREFIX_NAME, UNKNOWN_NODE, InputSpec, Kind, NodeSpec
 
 Specs = Mapping[str, NodeSpec]
+
+# Mentions of models in one text: each is looked for among thousands of names.
+MAX_MENTIONS: Final = 2000
+_MENTION: Final = re.compile("embedding:|<\\s*lora:", re.IGNORECASE)
+# A model that is hidden, and how the text names it.
+_Hidden = tuple[Model, str] | None
 
 _NO_SPEC: Final = InputSpec(Kind.TEXT)
 _NOTHING: Final[Mapping[str, list[Model]]] = {}
@@ -87,10 +95,11 @@ def _passes_on(class_type: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class HiddenModel:
     """A place that names a model the caller may not use. `model` None: a link whose text
-    cannot be read."""
+    cannot be read. `said`: how it is named there."""
 
     place: Place
     model: Model | None
+    said: str = field(default="", compare=False)
 
 
 def hidden_models(
@@ -104,21 +113,36 @@ def hidden_models(
     if allowed is everything:
         return
     # The same words, such as a sampler's name, stand in many nodes.
-    judged: dict[str, Model | None] = {}
+    judged: dict[str, _Hidden] = {}
     for node_id, name, value, spec in _with_texts(graph, specs):
         chosen = _chosen(value, spec, known) if spec.folders else _NOTHING
-        for text in (value,) if isinstance(value, str) else _own_texts(value, graph):
+        told: set[Model] = set()
+        for text in _all_texts(value, graph):
             if text in chosen:
                 model = _first(chosen[text], allowed)
+                hidden = None if model is None else (model, text)
             elif text in judged:
-                model = judged[text]
+                hidden = judged[text]
             else:
-                model = judged[text] = _hidden_in(text, known, allowed)
-            if model is not None:
-                yield HiddenModel(Place(node_id, name), model)
+                hidden = judged[text] = _hidden_in(text, known, allowed)
+            if hidden is None and spec.kind is Kind.MODEL and text not in chosen:
+                model = _first(known.find_plain(text, spec.folders), allowed)
+                hidden = None if model is None else (model, text)
+            if hidden is not None and hidden[0] not in told:
+                told.add(hidden[0])
+                yield HiddenModel(Place(node_id, name), *hidden)
         # One that can be read is judged where its text stands.
         if spec.kind is Kind.MODEL and link_source(value, graph) and literal(value, graph) is None:
             yield HiddenModel(Place(node_id, name), None)
+
+
+def _all_texts(value: Any, graph: Graph) -> Iterable[str]:
+    """The texts of an input; of a list or an object also what ComfyUI makes of it where a text
+    belongs: Python's way to write it (execution.py, `str(val)`), whose escapes end no name."""
+    if isinstance(value, str):
+        return (value,)
+    own = list(_own_texts(value, graph))
+    return [*own, str(unwrap(value))] if any(":" in text for text in own) else own
 
 
 def _with_texts(graph: Graph, specs: Specs) -> Iterator[tuple[str, str, Any, InputSpec]]:
@@ -151,14 +175,20 @@ def _chosen(value: Any, spec: InputSpec, known: KnownModels) -> dict[str, list[M
     return chosen
 
 
-def _hidden_in(text: str, known: KnownModels, allowed: Allowed) -> Model | None:
+def _hidden_in(text: str, known: KnownModels, allowed: Allowed) -> _Hidden:
     # One spelling, several models (a base name in two folders): the node decides which one
     # it opens.
-    hidden = _first(known.find_all(text), allowed)
-    if hidden is None and ":" in text:
-        for _, models in known.find_embeddings(text):
-            hidden = hidden or _first(models, allowed)
-    return hidden
+    model = _first(known.find_all(text), allowed)
+    if model is not None:
+        return model, text
+    if ":" in text:
+        if text.count(":") > MAX_MENTIONS and _MENTION.search(text):
+            raise BadRequest(f"A text may name at most {MAX_MENTIONS} models.", field="prompt")
+        for name, models in known.find_embeddings(text):
+            model = _first(models, allowed)
+            if model is not None:
+                return model, name
+    return None
 
 
 def _first(models: Iterable[Model], allowed: Allowed) -> Model | None:
@@ -173,7 +203,7 @@ def names_unknown_model(graph: Graph, specs: Specs, known: KnownModels) -> bool:
     """Whether a text looks like a model that is not known, or mentions one; or stands in a list
     of models of a folder that does not have it: another folder's may bear the same name."""
     for _, _, value, spec in _with_texts(graph, specs):
-        for text in (value,) if isinstance(value, str) else _own_texts(value, graph):
+        for text in _all_texts(value, graph):
             if "." in text and looks_like_model(text) and not _is_known(text, spec, known):
                 return True
             if ":" in text and known.mentions_unknown(text):

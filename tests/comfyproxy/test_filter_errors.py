@@ -1,5 +1,6 @@
 """ComfyUI's own words about a prompt, without server paths, models or the gateway's input."""
 
+import time
 from typing import Any
 
 import pytest
@@ -150,3 +151,34 @@ def test_an_execution_error_loses_paths_and_the_gateways_input() -> None:
     }
     for odd in (None, [], "x", 7, {"current_inputs": [INPUT]}):
         assert shown_error(odd) == odd
+
+
+@pytest.mark.parametrize("long", ["'" * 9_000_000, " /a" * 3_000_000, "x" * 9_000_000])
+def test_long_texts_of_clients_are_shortened_before_they_are_looked_through(long: str) -> None:
+    body = {"details": f"ckpt_name: '{long}' not in ['a.safetensors']", "deep": [long] * 3}
+    started = time.monotonic()
+    shown = shown_refusal(body, KNOWN, nothing)
+    # By far less than what one look through all of it takes.
+    assert time.monotonic() - started < 2
+    assert len(str(shown)) < 100_000
+    assert "a.safetensors" not in str(shown)
+    assert len(str(cut_paths({"current_inputs": {"a": [long] * 30}}))) < 1_000_000
+
+
+def test_name_is_not_left_in_half_where_a_text_is_shortened() -> None:
+    for length in range(15_900, 16_000):
+        body = {"details": f"x: '{'y' * length}' not in ['sub/b.safetensors', 'b']"}
+        text = shown_refusal(body, KNOWN, nothing)["details"]
+        assert "sub" not in text and "safetensors" not in text
+
+
+def test_words_that_a_list_lost_are_not_quoted_beside_it() -> None:
+    known = KnownModels({"diffusers": ("sdxl", "deep/flux")})
+    body = {
+        "details": "model_path: 'x' not in ['sdxl', 'deep/flux']",
+        "extra_info": {"input_config": [["sdxl", "deep/flux"], {}]},
+    }
+    assert shown_refusal(body, known, nothing) == {
+        "details": "model_path: 'x' not in []",
+        "extra_info": {"input_config": [[], {}]},
+    }

@@ -7,6 +7,8 @@ import pytest
 
 from comfyproxy.filters.modellists import Marker, hidden_among, without_models
 from comfyproxy.filters.models import Allowed, KnownModels, everything, nothing
+from comfyproxy.prompts.specs import node_spec
+from comfyproxy.prompts.uses import hidden_models
 from tests.comfyproxy.graphs import CHECKPOINTS, KNOWN
 
 
@@ -193,10 +195,34 @@ def test_keys_and_texts_that_are_a_models_name_go_with_it() -> None:
     assert without_models(value, TWINS, LORA_A) == {
         "previews": {"a.pt": "x", "b.txt": "", "note": "see sub/c.pt here"}
     }
-    # Words that are no file's name are nobody's, as long as no list or default has them.
-    known = KnownModels({"classifiers": ("model", "name")})
-    info = {"name": "name", "input": {"model": ["MODEL"]}, "x": [["model"]], "default": "name"}
-    assert without_models(info, known, nothing) == {**info, "x": [[]], "default": ""}
+
+
+WORDS = KnownModels(
+    {
+        "diffusers": ("sdxl", "deep/flux"),
+        "datasets": ("bob/example.png",),
+        "LLM": ("models--x/refs/main", "q.safetensors"),
+        "fonts": ("Arial.ttf",),
+    }
+)
+
+
+def test_ordinary_words_in_model_folders_name_models_in_their_own_lists_only() -> None:
+    info = {
+        "name": "sdxl",
+        "input": {"sdxl": ["MODEL"], "type": [["sdxl", "sd3"], {"default": "sdxl"}]},
+        "image": [["example.png", "b.png"], {"image_upload": True}],
+        "font": [["Arial.ttf"]],
+        "branch": [["main", "dev"]],
+        "keys": ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "sdxl", "inputs": {}}]}],
+    }
+    assert without_models(info, WORDS, nothing) == info
+    node = {"model_path": [["sdxl", "deep/flux"], {"default": "sdxl"}]}
+    assert without_models(node, WORDS, nothing) == {"model_path": [[], {"default": ""}]}
+    may = given(("diffusers", "sdxl"))
+    assert without_models(node, WORDS, may) == {"model_path": [["sdxl"], {"default": "sdxl"}]}
+    for more in ("None", "[None]"):
+        assert without_models([[more, "sdxl"]], WORDS, nothing) == [[more]]
 
 
 def test_what_names_no_model_is_passed_on_as_it_is_and_equal_lists_are_marked_once() -> None:
@@ -205,3 +231,39 @@ def test_what_names_no_model_is_passed_on_as_it_is_and_equal_lists_are_marked_on
         assert marker.marked(plain) is plain
     marked = marker.marked({"a": [list(CHECKPOINTS)], "b": {"options": list(CHECKPOINTS)}})
     assert marked["a"][0] is marked["b"]["options"]
+
+
+SHARED = KnownModels(
+    {
+        "checkpoints": ("a.pt", "b.pt"),
+        "diffusion_models": ("a.pt", "b.pt"),
+        "vae": ("diffusion_pytorch_model.pt",),
+        "controlnet": ("diffusion_pytorch_model.pt",),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "listed", "folder", "other"),
+    [
+        ("ckpt_name", ["a.pt", "b.pt"], "checkpoints", "diffusion_models"),
+        ("unet_name", ["a.pt", "b.pt"], "diffusion_models", "checkpoints"),
+        ("vae_name", ["diffusion_pytorch_model.pt"], "vae", "controlnet"),
+        ("control_net_name", ["diffusion_pytorch_model.pt"], "controlnet", "vae"),
+    ],
+)
+@pytest.mark.parametrize("style", ["old", "new"])
+def test_folders_of_the_same_names_are_told_apart_by_the_inputs_name(
+    style: str, name: str, listed: list[str], folder: str, other: str
+) -> None:
+    raw: list[Any] = [listed] if style == "old" else ["COMBO", {"options": listed}]
+    info = {"input": {"required": {"before": [listed], name: raw}}}
+    specs = {"Node": node_spec(info, SHARED, frozenset())}
+    graph = {"1": {"class_type": "Node", "inputs": {name: listed[0]}}}
+    for holder in (folder, other):
+        allowed = given((holder, listed[0]))
+        shown = without_models(info, SHARED, allowed)["input"]["required"][name]
+        names = shown[0] if style == "old" else shown[1]["options"]
+        is_its_own = holder == folder
+        assert names == (listed[:1] if is_its_own else [])
+        assert (list(hidden_models(graph, specs, SHARED, allowed)) == []) is is_its_own

@@ -126,7 +126,7 @@ TWINS = KnownModels(
         (["n.py"], set()),
         ([], set()),
     ],
-    ids=str,
+    ids=lambda value: "-".join(sorted(value)) or "none",
 )
 def test_names_are_a_list_of_the_folders_that_hold_them(
     names: list[str], folders: set[str]

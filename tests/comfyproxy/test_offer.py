@@ -102,7 +102,8 @@ async def test_folders_that_are_models_are_known_from_their_node(comfyui: Upstre
     comfyui.answers["/models/diffusers"] = (200, b"[]")
     found = await fetch(None)
     assert found.models.folders["diffusers"] == ("sd3", "sub/xl")
-    assert found.models.find("sd3") == (Model("diffusers", "sd3"),)
+    assert found.models.find("sd3") == ()
+    assert found.models.find_plain("./sd3", {"diffusers"}) == (Model("diffusers", "sd3"),)
     assert found.specs["DiffusersLoader"].inputs["model_path"].folders == {"diffusers"}
     seen = found.nodes.one("DiffusersLoader", Sight(Grants(frozenset({("diffusers", "sd3")})), ""))
     shown = orjson.loads(seen)["DiffusersLoader"]["input"]["required"]
@@ -122,7 +123,6 @@ async def test_folders_that_are_models_are_known_from_their_node(comfyui: Upstre
         ("/object_info", (200, b"no json")),
         ("/models", (200, b"{}")),
         ("/models", (503, b"[]")),
-        ("/models/checkpoints", (500, b"")),
         ("/models/checkpoints", (200, b"null")),
         ("/internal/files/input", (500, b"")),
     ],
@@ -136,6 +136,18 @@ async def test_half_an_answer_is_none(
         with pytest.raises(UpstreamUnreachable):
             await fetch(before)
     assert gc.isenabled()
+
+
+async def test_folder_that_comfyui_cannot_read_is_told(comfyui: Upstream) -> None:
+    known = await fetch(None)
+    assert known.unread == frozenset()
+    comfyui.answers["/models/checkpoints"] = (500, b"")
+    for before in (None, known):
+        found = await fetch(before)
+        assert found.unread == {"checkpoints"}
+        assert found.models.folders == {"checkpoints": (), "a/b": ("x.pt",)}
+    comfyui.answers["/models/checkpoints"] = (200, orjson.dumps(CHECKPOINTS))
+    assert (await fetch(found)).unread == frozenset()
 
 
 async def test_a_folder_that_went_meanwhile_is_empty(comfyui: Upstream) -> None:

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from comfyproxy.filters.models import Allowed, Model, everything, nothing
+from accounts.errors import BadRequest
+from comfyproxy.filters.models import Allowed, KnownModels, Model, everything, nothing
 from comfyproxy.prompts.shape import Graph
+from comfyproxy.prompts.specs import node_spec
 from comfyproxy.prompts.uses import HiddenModel, hidden_models, literal, names_unknown_model, texts
 from tests.comfyproxy.graphs import KNOWN, SPECS, at, node, one
 
@@ -59,6 +61,8 @@ WHOLE = [
     ("sdxl//big model.safetensors", BIG),
     ("a/../sdxl/./Big Model.safetensors", BIG),
     ("Big Model.safetensors", BIG),
+    ("base.safetensors/x\\../..", BASE),
+    ("base.safetensors::$DATA", BASE),
     ("models/sdxl/Big Model.safetensors", BIG),
 ]
 MENTIONS = [
@@ -99,7 +103,16 @@ MENTIONS = [
     ("embedding:b[1]", BRACKET),
     ("(embedding:b[1]:0.9)", BRACKET),
     ("embedding:x,y", COMMA),
+    # With `..` whatever is left of it: what is a separator or a mark is for upstream to say.
+    ("embedding:easy/x\\../..", EASY),
+    ("embedding:easy/a\\b/..", EASY),
+    ("embedding:easy/cembedding:d/..", EASY),
+    (") embedding:easy/a(b/..(c)", EASY),
+    ("embedding:hand\0\2v4\0\1", HAND),
     ("<lora:people/bob:0.8>", BOB),
+    ("<lora:bo:1>", BOB),
+    ("<lora:bob peop:1>", BOB),
+    ("<lora:people_bob:1>", BOB),
     ("<lora:bob>", BOB),
     ("a <lora:bob.safetensors:1:0.5> cat", BOB),
     ("< LoRA: people\\bob :1>", BOB),
@@ -173,6 +186,46 @@ def test_a_model_is_found_wherever_in_an_input_it_stands(value: Any) -> None:
         graph = one(node_class, ckpt_name=value)
         assert hidden(graph) == [HiddenModel(at("ckpt_name"), BASE)]
         assert hidden(graph, only(BASE)) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"__value__": ["x embedding:a\u00a0/../easy y"]},
+        {"k": "x embedding:a\t/../easy y"},
+        ["x embedding:a\n/../easy"],
+    ],
+)
+def test_what_comfyui_writes_out_as_python_does_is_read_so_too(value: Any) -> None:
+    graph = {"1": {"class_type": "Custom", "inputs": {"x": value}}}
+    found = list(hidden_models(graph, {}, KNOWN, nothing))
+    assert [hidden.model for hidden in found] == [EASY]
+
+
+def test_text_that_mentions_more_than_can_be_looked_for_is_refused() -> None:
+    for words in ("<lora:x:1>" * 3000, "embedding:x " * 3000):
+        graph = {"1": {"class_type": "Custom", "inputs": {"x": words}}}
+        with pytest.raises(BadRequest):
+            list(hidden_models(graph, {}, KNOWN, nothing))
+        assert list(hidden_models(graph, {}, KNOWN, everything)) == []
+    graph["1"]["inputs"]["x"] = "a: b " * 3000
+    assert list(hidden_models(graph, {}, KNOWN, nothing)) == []
+
+
+def test_ordinary_word_is_a_model_where_models_of_its_folder_belong() -> None:
+    known = KnownModels({"diffusers": ("sdxl", "deep/flux"), "loras": ("flux.pt",)})
+    node = {"input": {"required": {"model_path": [["sdxl", "deep/flux"]], "type": [["flux"]]}}}
+    specs = {"Node": node_spec(node, known, frozenset())}
+
+    def hidden(name: str, text: str) -> list[Model | None]:
+        graph = {"1": {"class_type": "Node", "inputs": {name: text}}}
+        return [found.model for found in hidden_models(graph, specs, known, nothing)]
+
+    for spelling in ("sdxl", "./sdxl", "SDXL", "x/../sdxl"):
+        assert hidden("model_path", spelling) == [Model("diffusers", "sdxl")]
+    assert hidden("model_path", "deep/flux") == [Model("diffusers", "deep/flux")]
+    for name, text in (("type", "flux"), ("type", "sdxl"), ("words", "sdxl")):
+        assert hidden(name, text) == []
 
 
 def test_who_may_use_every_model_may_use_links_too() -> None:

@@ -107,11 +107,7 @@ def test_view_lane_answers_head_with_the_length_alone(alice: Client) -> None:
         ("GET", "/api/jobs/7/assets"),
         ("GET", "/api/assets"),
         ("POST", "/api/assets"),
-        ("GET", "/settings"),
-        ("GET", "/userdata?dir=workflows"),
-        ("POST", "/userdata/workflows%2Fa.json"),
-        ("GET", "/v2/userdata"),
-        ("GET", "/cpe/workflow/list"),
+        ("POST", "/userdata/a.json/publish"),
         ("GET", "/experiment/models/preview/checkpoints"),
     ],
 )

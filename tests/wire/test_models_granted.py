@@ -145,10 +145,10 @@ def test_a_given_model_is_used_though_another_of_its_name_was_not_given(
 def test_spelt_otherwise_it_may_be_either(spelling: str, given: Given) -> None:
     graph = loader(spelling, "FakeNewStyleLoader")
     assert refused(given(SD15), graph) == [
-        "5.model_name: You were not given loras/sd15.safetensors."
+        f"5.model_name: You were not given loras/{spelling}."
     ]
     assert refused(given(LORA_TWIN), graph) == [
-        "5.model_name: You were not given checkpoints/sd15.safetensors."
+        f"5.model_name: You were not given checkpoints/{spelling}."
     ]
     submit(given(SD15, LORA_TWIN), graph)
 
@@ -164,7 +164,7 @@ def test_spelt_as_if_it_lay_elsewhere_it_is_refused_in_a_list_and_not_in_a_text(
         assert (answer.status_code, answer.json()["code"]) == (403, "FILE_NOT_ALLOWED")
         submit(client, text(name))
     assert refused(given(SD15), text(name)) == [
-        "1.text: You were not given checkpoints/portraits/real.safetensors."
+        f"1.text: You were not given checkpoints/{name}."
     ]
 
 

@@ -44,8 +44,6 @@ def test_prompt_leaves_no_record(
         ("GET", "/prompt"),
         ("GET", "/history"),
         ("GET", "/history?max_items=3"),
-        ("GET", "/experiment/models"),
-        ("GET", "/experiment/models/checkpoints"),
         ("POST", "/queue"),
         ("POST", "/history"),
         ("POST", "/interrupt"),
