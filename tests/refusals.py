@@ -14,7 +14,7 @@ _FAULTS = ("Traceback", "unexpected error", "Exception in ASGI application", "Ta
 
 
 def check_refusal(
-    answer: requests.Response | RawAnswer, status: int, code: str, **fields: object
+    answer: requests.Response | RawAnswer, status: int, code: str, /, **fields: object
 ) -> None:
     """`{"error", "code"}` plus exactly `fields`, as JSON that nobody keeps."""
     if isinstance(answer, RawAnswer):

@@ -334,7 +334,10 @@ def _climbing(run: str) -> Iterator[set[str]]:
     parts, whichever of its marks are read as letters."""
     if ".." not in run:
         return
-    for part in _SEPARATORS.split(run):
+    # Escaped brackets are no separators.
+    plain = run.replace("\\(", "(").replace("\\)", ")")
+    parts = {*_SEPARATORS.split(run), *_SEPARATORS.split(plain)}
+    for part in sorted(parts):
         cuts = {part[: mark.start()] for mark in islice(_MARKS.finditer(part), _MAX_CUTS)}
         unescaped = {cut.replace("\\(", "(").replace("\\)", ")").strip(",") for cut in cuts}
         names = (_readings(part) | unescaped) - {"", ".", ".."}

@@ -108,6 +108,7 @@ MENTIONS = [
     ("embedding:easy/a\\b/..", EASY),
     ("embedding:easy/cembedding:d/..", EASY),
     (") embedding:easy/a(b/..(c)", EASY),
+    ("embedding:hand\\(v4\\)/a\\b/..", HAND),
     ("embedding:hand\0\2v4\0\1", HAND),
     ("<lora:people/bob:0.8>", BOB),
     ("<lora:bo:1>", BOB),

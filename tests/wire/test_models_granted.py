@@ -144,9 +144,7 @@ def test_a_given_model_is_used_though_another_of_its_name_was_not_given(
 )
 def test_spelt_otherwise_it_may_be_either(spelling: str, given: Given) -> None:
     graph = loader(spelling, "FakeNewStyleLoader")
-    assert refused(given(SD15), graph) == [
-        f"5.model_name: You were not given loras/{spelling}."
-    ]
+    assert refused(given(SD15), graph) == [f"5.model_name: You were not given loras/{spelling}."]
     assert refused(given(LORA_TWIN), graph) == [
         f"5.model_name: You were not given checkpoints/{spelling}."
     ]
@@ -163,9 +161,7 @@ def test_spelt_as_if_it_lay_elsewhere_it_is_refused_in_a_list_and_not_in_a_text(
         answer = client.post("/prompt", json={"prompt": graph})
         assert (answer.status_code, answer.json()["code"]) == (403, "FILE_NOT_ALLOWED")
         submit(client, text(name))
-    assert refused(given(SD15), text(name)) == [
-        f"1.text: You were not given checkpoints/{name}."
-    ]
+    assert refused(given(SD15), text(name)) == [f"1.text: You were not given checkpoints/{name}."]
 
 
 HOW = """
