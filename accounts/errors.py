@@ -9,6 +9,7 @@
     ├─ 404 NotFound          405 MethodNotAllowed      409 Conflict (code varies)
     ├─ 413 TooLarge          429 Throttled, LockedOut, QuotaExceeded
     └─ 502 UpstreamUnreachable   504 UpstreamTimeout   500 InternalError
+       503 Busy   507 StorageFull
 
 The wire form is `{"error": sentence, "code": code, …fields}` (API.md section 1).
 """
@@ -194,3 +195,15 @@ class UpstreamTimeout(GatewayError):
     code = "UPSTREAM_TIMEOUT"
     status = 504
     sentence = "ComfyUI took too long to answer. Try again."
+
+
+class Busy(GatewayError):
+    code = "BUSY"
+    status = 503
+    sentence = "Another change of these files is still going on. Try again."
+
+
+class StorageFull(GatewayError):
+    code = "STORAGE_FULL"
+    status = 507
+    sentence = "The server's disk is full; nothing was changed. Tell the administrator."

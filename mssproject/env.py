@@ -199,6 +199,29 @@ class Env(BaseSettings):
     max_prompt_nodes: int = Field(
         1000, alias="MSS_MAX_PROMPT_NODES", ge=1, description="Most nodes in one prompt."
     )
+    userdata_file_mb: int = Field(
+        10,
+        alias="MSS_USERDATA_FILE_MB",
+        ge=1,
+        le=100,
+        description="The largest workflow or other file a user may save, in MB.",
+    )
+    userdata_files: int = Field(
+        5000, alias="MSS_USERDATA_FILES", ge=1, le=100_000, description="Most such files per user."
+    )
+    userdata_mb: int = Field(
+        500,
+        alias="MSS_USERDATA_MB",
+        ge=1,
+        description="Their size together, per user, in MB. Former versions may take as much again.",
+    )
+    workflow_converter: str = Field(
+        "builtin",
+        alias="MSS_WORKFLOW_CONVERTER",
+        pattern="^(builtin|none)$",
+        description="`builtin` turns saved workflows into prompts for apps that cannot; `none`: "
+        "they are told that it is not possible.",
+    )
     separate_users: bool = Field(
         True,
         alias="SEPARATE_USERS",

@@ -38,6 +38,11 @@ MSS_AUDIT_DAYS = ENV.audit_days
 MSS_MAX_PROMPT_NODES = ENV.max_prompt_nodes
 SEPARATE_USERS = ENV.separate_users
 MSS_STALL_MINUTES = ENV.stall_minutes
+USERDATA_DIR = ENV.data_dir / "userdata"
+MSS_USERDATA_FILE_MB = ENV.userdata_file_mb
+MSS_USERDATA_FILES = ENV.userdata_files
+MSS_USERDATA_MB = ENV.userdata_mb
+MSS_WORKFLOW_CONVERTER = ENV.workflow_converter
 # Type of ComfyUI's folders → where it is on this machine, if it is.
 COMFYUI_FOLDERS = {
     "output": ENV.comfyui_output_dir,

@@ -1,0 +1,1 @@
+"""People's own files as ComfyUI's userdata API has them: workflows, templates, themes."""
