@@ -109,7 +109,7 @@ SELECT u.id, u.username, u.namespace, u.is_active, r.slug, r.rank,
              WHERE gp.group_id = r.group_ptr_id
             UNION SELECT up.permission_id FROM accounts_user_user_permissions up
              WHERE up.user_id = u.id)),
-       r.max_waiting_prompts, r.max_prompt_bytes, {extra}
+       r.max_waiting_prompts, r.max_prompt_bytes, {extra}, u.shared
   FROM {table} proof
   JOIN accounts_user u ON u.id = proof.user_id
   JOIN accounts_role r ON r.slug = u.role_id
@@ -232,6 +232,7 @@ def _identity(
         max_waiting_prompts=row[12],
         max_prompt_bytes=row[13],
         grants=NONE if sees_all else _grants(row[0], row[4]),
+        shared=bool(row[-1]),
     )
 
 

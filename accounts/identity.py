@@ -25,7 +25,8 @@ class Identity:
     epoch (None: never); of a session that is used it moves on. `jti` is set for a session,
     `token_id` for an API token. `second_factor`: whether this login proved one. `networks`:
     where the token may be used from (None: anywhere); `in_path`: whether `/t/<token>/…` is
-    open to it.
+    open to it. `shared`: several people use the account at once (the guest's): nothing of
+    theirs is kept in it.
     """
 
     user_id: int
@@ -47,6 +48,7 @@ class Identity:
     second_factor: bool = False
     networks: tuple[Network, ...] | None = None
     in_path: bool = False
+    shared: bool = False
     # Which models they were given; whoever may see all models is given none of them.
     grants: Grants = NONE
 

@@ -66,7 +66,8 @@ class SessionUserMiddleware(AuthenticationMiddleware):
                     method=request.method or "GET",
                 )
         except errors.CrossOrigin as refusal:
-            return JsonResponse(refusal.body(), status=refusal.status)
+            no_store = {"Cache-Control": "no-store"}
+            return JsonResponse(refusal.body(), status=refusal.status, headers=no_store)
         except errors.TokenInvalid:
             credential = None
         address = client_ip(request)

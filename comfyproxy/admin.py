@@ -1,5 +1,5 @@
 """The admin pages of the gateway: prompts, files, rules for custom nodes' routes and events,
-ComfyUI's state, deleted users' things."""
+ComfyUI's state, people's files and settings, deleted users' things."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from accounts.adminbase import ReadOnlyAdmin, TellingAdmin
 
 # These register themselves.
-from comfyproxy import admin_files, admin_grants, admin_prompts  # noqa: F401
+from comfyproxy import admin_files, admin_grants, admin_prompts, admin_userfiles  # noqa: F401
 from comfyproxy.models import Backend, BroadcastEvent, FormerNamespace, RouteRule
 
 

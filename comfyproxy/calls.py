@@ -75,14 +75,14 @@ class Call:
             parts.append(chunk)
         return b"".join(parts)
 
-    async def json_object(self) -> dict[str, Any]:
+    async def json_object(self, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
         """The body as a JSON object, whatever content type it was sent with.
 
         Raises:
             TooLarge, InvalidJson, BadRequest, ClientGone
         """
         try:
-            data = orjson.loads(await self.read())
+            data = orjson.loads(await self.read(limit))
         except orjson.JSONDecodeError:
             raise InvalidJson from None
         if not isinstance(data, dict):

@@ -103,8 +103,10 @@ async def _known_until() -> float:
 
 
 def _erased(row: FormerNamespace, known_until: float | None) -> bool:
-    """Delete the user's folders, and their files elsewhere; whether none is left."""
-    done = True
+    """Delete the user's folders, workflows included, and their files elsewhere; whether none is
+    left."""
+    saved = settings.USERDATA_DIR
+    done = not saved.exists() or erasure.remove_namespace(saved, row.namespace)
     for kind, folder in settings.COMFYUI_FOLDERS.items():
         done &= folder is not None and (
             _removed_by_comfyui(kind, folder) or erasure.remove_namespace(folder, row.namespace)

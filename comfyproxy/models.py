@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.capabilities import DESCRIPTIONS
+from accounts.models import User
 from comfyproxy.files import FileRef
 from comfyproxy.relay import CORE_EVENTS
 
@@ -213,6 +214,64 @@ class BroadcastEvent(models.Model):
             raise ValidationError(
                 {"event_type": "This event is ComfyUI's own. Name one that a custom node sends."}
             )
+
+
+class UserSetting(models.Model):
+    """One setting of ComfyUI's frontend as one user has it."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="comfy_settings"
+    )
+    setting_id = models.CharField(max_length=200)
+    # JSON, as a text: the database need not understand it.
+    value = models.TextField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=("user", "setting_id"), name="usersetting_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.setting_id} of {self.user_id}"
+
+
+class UserTree(User):
+    """A user as the holder of files: what the admin's pages of files hang on."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "user's files"
+        verbose_name_plural = "users' files"
+
+
+class SettingDefault(models.Model):
+    """What a setting of ComfyUI's frontend is for who has not set it; or, locked, for all."""
+
+    setting_id = models.CharField(
+        "setting",
+        max_length=200,
+        unique=True,
+        help_text="As ComfyUI names it, such as Comfy.UseNewMenu. ComfyUI's own settings file, "
+        "user/default/comfy.settings.json, shows the names.",
+    )
+    value = models.JSONField(
+        null=True,
+        blank=True,
+        help_text='As JSON: true, 0.5, "Top". Empty: as the frontend has it.',
+    )
+    locked = models.BooleanField(
+        default=False,
+        help_text="Users' own changes of it do not count, except for who may "
+        "“see and change settings that are locked for others”.",
+    )
+    note = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ("setting_id",)
+        verbose_name = "setting default"
+
+    def __str__(self) -> str:
+        return self.setting_id
 
 
 class RouteRule(models.Model):

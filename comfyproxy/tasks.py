@@ -9,6 +9,7 @@ from accounts.errors import GatewayError
 from comfyproxy import clearing, filerecords, reconcile, stall, upstream
 from comfyproxy.filters.queue import ids_in
 from comfyproxy.queuewatch import Snapshot, look
+from comfyproxy.userdata import trees
 
 logger = logging.getLogger(__name__)
 
@@ -57,3 +58,13 @@ def clear_former() -> None:
     left = clearing.clear()
     if left:
         logger.info("%d deleted users have left something that cannot be cleared away yet", left)
+
+
+@shared_task
+def trim_user_files() -> None:
+    """Remove versions of people's files that are too old, and what crashes left."""
+    for tree in trees.all_trees():
+        try:
+            tree.trim()
+        except (GatewayError, OSError) as error:
+            logger.warning("former versions could not be trimmed: %s", error)

@@ -45,6 +45,7 @@ app.conf.beat_schedule = {
         "task": "comfyproxy.tasks.forget_old_temp_files",
         "schedule": 86400.0,
     },
+    "trim-user-files": {"task": "comfyproxy.tasks.trim_user_files", "schedule": 86400.0},
 }
 
 

@@ -59,7 +59,9 @@ class Front:
     def __init__(self, *, comfy: App, sockets: App, pages: App, static: App) -> None:
         self._comfy = comfy
         self._sockets = sockets
-        self._pages = limited(pages, PAGE_BODY_LIMIT)
+        # The admin uploads people's files; a form around one takes a little more.
+        uploads = (settings.MSS_USERDATA_FILE_MB + 1) * 1024 * 1024
+        self._pages = limited(pages, max(PAGE_BODY_LIMIT, uploads))
         self._static = _static(static)
         self._trusted = networks(settings.MSS_TRUSTED_PROXIES)
 

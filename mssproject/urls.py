@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from accounts import account_pages, link_pages, pages
 from accounts.api.account import PasswordView
 from accounts.api.views import GenerateTokenView
+from comfyproxy.account_files import FormerFilesPage
 from comfyproxy.api import (
     EffectiveModelsView,
     FolderModelsView,
@@ -13,6 +14,7 @@ from comfyproxy.api import (
     QueueView,
     RefreshModelsView,
 )
+from comfyproxy.userenv import UserEnvView
 from comfyproxy.views import ComfyView
 from mssproject.readiness import ready
 
@@ -23,6 +25,7 @@ urlpatterns = [
     path("mfa", account_pages.MfaPage.as_view()),
     path("mfa/passkey", account_pages.MfaPasskeyView.as_view()),
     path("account", account_pages.AccountPage.as_view()),
+    path("account/files", FormerFilesPage.as_view()),
     path("account/password", PasswordView.as_view()),
     path("join", link_pages.JoinPage.as_view()),
     path("reset", link_pages.ResetPage.as_view()),
@@ -33,6 +36,7 @@ urlpatterns = [
     path("mss-login/api/available-model-folders", ModelFoldersView.as_view()),
     path("mss-login/api/available-models/refresh", RefreshModelsView.as_view()),
     path("mss-login/api/available-models/<str:folder>", FolderModelsView.as_view()),
+    path("mss-login/api/user-env", UserEnvView.as_view()),
     path("mss-login/api/users/<str:username>/effective-models", EffectiveModelsView.as_view()),
     path("mss-login/", include("accounts.api.urls")),
     path("admin/", admin.site.urls),

@@ -9,6 +9,7 @@ from typing import Final
 from comfyproxy.calls import Call, Reply
 from comfyproxy.handlers import (
     about,
+    cpe,
     forward,
     history,
     jobs,
@@ -16,7 +17,9 @@ from comfyproxy.handlers import (
     models,
     prompts,
     queue,
+    settings,
     uploads,
+    userdata,
     view,
 )
 from comfyproxy.routes import DEFAULTS, ROUTES
@@ -24,6 +27,12 @@ from comfyproxy.routes import DEFAULTS, ROUTES
 Handler = Callable[[Call], Awaitable[Reply]]
 
 HANDLERS: Final[dict[str, Handler]] = {
+    "cpe_convert": cpe.cpe_convert,
+    "cpe_get": cpe.cpe_get,
+    "cpe_get_and_convert": cpe.cpe_get_and_convert,
+    "cpe_health": cpe.cpe_health,
+    "cpe_list": cpe.cpe_list,
+    "cpe_save": cpe.cpe_save,
     "embeddings": models.embeddings,
     "features": about.features,
     "folders_detailed": modelfiles.folders_detailed,
@@ -51,10 +60,21 @@ HANDLERS: Final[dict[str, Handler]] = {
     "prompt_submit": prompts.prompt_submit,
     "queue_change": queue.queue_change,
     "queue_list": queue.queue_list,
+    "settings_all": settings.settings_all,
+    "settings_one": settings.settings_one,
+    "settings_save": settings.settings_save,
+    "settings_save_one": settings.settings_save_one,
     "static": forward.static,
     "system_stats": about.system_stats,
     "upload_image": uploads.upload_image,
     "upload_mask": uploads.upload_mask,
+    "userdata_delete": userdata.userdata_delete,
+    "userdata_list": userdata.userdata_list,
+    "userdata_move": userdata.userdata_move,
+    "userdata_post": userdata.userdata_post,
+    "userdata_read": userdata.userdata_read,
+    "userdata_save": userdata.userdata_save,
+    "userdata_tree": userdata.userdata_tree,
     "users": about.users,
     "view_file": view.view_file,
 }
