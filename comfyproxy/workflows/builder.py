@@ -51,7 +51,7 @@ class Builder:
         found: dict[str, Any] = {}
         for scope in self._subgraphs.scopes():
             if scope.definition is not None:
-                require_unused(scope.graph)
+                require_unused(scope.graph, scope.path)
             for saved in scope.graph.nodes.values():
                 node = self._subgraphs.node(scope, saved)
                 if node.definition is not None and not node.is_active:

@@ -171,7 +171,8 @@ def _instance(saved: SavedNode, definition: Definition) -> Node:
 def _unknown(saved: SavedNode) -> str:
     if saved.type.startswith(_GROUP_PREFIXES):
         return f"“{shown(saved.called)}” is a group node of the old kind; make it a subgraph."
-    return f"ComfyUI here has no node class {shown(saved.type)} (“{shown(saved.called)}”)."
+    named = f" of “{shown(saved.title)}”" if saved.title else ""
+    return f"ComfyUI here has no node class {shown(saved.type)}{named}."
 
 
 def sentence_name(node: Node) -> str:

@@ -36,12 +36,13 @@ def primitive_values(graph: Graph, nodes: Nodes) -> Iterator[tuple[SavedNode, No
             yield saved, node, widget, _value(saved, widget)
 
 
-def require_unused(graph: Graph) -> None:
+def require_unused(graph: Graph, path: str) -> None:
     """Raise Unconvertible for a primitive within a subgraph that is linked to something:
-    1.27.10 then makes no prompt at all."""
+    1.27.10 then makes no prompt at all. `path`: what stands before the ids of its nodes."""
     for saved, targets in _linked(graph):
         if targets:
-            raise _refusal(saved, "is a primitive within a subgraph")
+            refusal = _refusal(saved, "is within a subgraph; make it an input of that")
+            raise refusal.at(f"{path}{saved.id}")
 
 
 def _linked(graph: Graph) -> Iterator[tuple[SavedNode, list[Link]]]:

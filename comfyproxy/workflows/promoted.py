@@ -52,7 +52,10 @@ class Promoted:
         if promoted is None:
             return None
         node_id, called = scope.path[:-1], instance.title or definition.name
-        raw = self._held(definition, instance, slot, 0)
+        try:
+            raw = self._held(definition, instance, slot, 0)
+        except Unconvertible as error:
+            raise (error.at(node_id) if error.node_id == instance.id else error) from None
         value = sendable(promoted.widget, raw, called, node_id)
         if value is Missing:
             raise Unconvertible(f"“{shown(called)}” lacks a value.", node_id)

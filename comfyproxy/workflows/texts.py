@@ -155,7 +155,10 @@ def with_values(text: str, lookup: Lookup, called: str, node_id: str) -> str:
     def replaced(match: re.Match[str]) -> str:
         parts = match[1].split(".")
         if len(parts) == 2:
-            value = lookup(*parts)
+            try:
+                value = lookup(*parts)
+            except Unconvertible as error:
+                raise (error if error.node_id else error.at(node_id)) from None
             return match[0] if value is None else _NOT_IN_NAMES.sub("_", value)
         if parts[0].startswith("date:"):
             raise Unconvertible(

@@ -137,7 +137,7 @@ def test_custom_node_lost_the_widget_of_a_link_it_is_refused() -> None:
     workflow["nodes"][1]["inputs"][0]["widget"] = {"name": "x"}
     assert refusal(workflow) == (
         "2",
-        "“Reordered” has a link to a widget that it no longer has: x.",
+        "“Reordered” has a link to a widget that it no longer has: x (node 2).",
     )
 
 

@@ -56,7 +56,10 @@ def test_subgraph_holds_a_linked_primitive_it_is_refused() -> None:
     inner["links"].append(
         {"id": 71, "origin_id": 70, "origin_slot": 0, "target_id": 1, "target_slot": 0}
     )
-    assert "primitive within a subgraph" in refusal(workflow)[1]
+    node_id, reason = refusal(workflow)
+    assert node_id == f"{instance_of(workflow)['id']}:70"
+    assert "is within a subgraph" in reason
+    assert reason.endswith(f"(node {node_id}).")
 
 
 def test_subgraph_leads_straight_through_it_is_refused() -> None:
@@ -149,3 +152,12 @@ def test_text_is_all_comments_it_is_read_in_one_go() -> None:
     graph = Graph()
     graph.node("CLIPTextEncode", ["/* " * 200_000 + "*/"])
     assert to_prompt(graph.saved(), DEFINITIONS)["1"]["inputs"]["text"] == ""
+
+
+def test_node_within_a_subgraph_is_unknown_its_whole_id_is_told() -> None:
+    workflow = fixture("subgraph_with_values")
+    inner_of(workflow)["nodes"][0]["type"] = "Gone"
+    node_id, reason = refusal(workflow)
+    inner_id = inner_of(workflow)["nodes"][0]["id"]
+    assert node_id == f"{instance_of(workflow)['id']}:{inner_id}"
+    assert reason == f"ComfyUI here has no node class Gone (node {node_id})."

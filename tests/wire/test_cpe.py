@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from tests.client import Client
+from tests.fakecomfy.thread import FakeComfyThread
 from tests.granted import Given
+from tests.prompts import run
 from tests.prompts import save as save_graph
 from tests.refusals import check_refusal
 from tests.userdata import COMFYUIS, names, read, saved
@@ -149,3 +151,50 @@ def test_workflow_that_cannot_be_converted_is_503_with_the_reason(user: Client) 
     body = answer.json()
     assert (body["status"], body["code"]) == ("error", "CONVERSION_FAILED")
     assert "NobodyKnowsThisNode" in body["details"]
+
+
+def test_app_converts_a_saved_workflow_and_runs_it(given: Given, comfy: FakeComfyThread) -> None:
+    nodes = [
+        {
+            "id": 7,
+            "type": "EmptyImage",
+            "mode": 0,
+            "inputs": [],
+            "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": [3]}],
+            "widgets_values": [16, 16, 1, 255],
+        },
+        {
+            "id": 9,
+            "type": "SaveImage",
+            "mode": 0,
+            "inputs": [{"name": "images", "type": "IMAGE", "link": 3}],
+            "outputs": [],
+            "widgets_values": ["from the app"],
+        },
+    ]
+    workflow = {"version": 0.4, "nodes": nodes, "links": [[3, 7, 0, 9, 0, "IMAGE"]]}
+    user = given()
+    saved(user, "workflows/of the app.json", json.dumps(workflow).encode())
+    answer = user.get(f"{API}/get-and-convert", params={"filename": "of the app.json"})
+    assert answer.status_code == 200, answer.text
+    graph = answer.json()["data"]["workflow"]
+    assert graph["9"]["inputs"] == {"filename_prefix": "from the app", "images": ["7", 0]}
+    entry = run(user, graph)
+    assert entry["status"]["completed"] is True
+    assert user.post(f"{API}/convert", json=workflow).json()["data"] == answer.json()["data"]
+
+
+def test_converted_workflow_of_a_model_that_was_not_given_is_refused(given: Given) -> None:
+    node = {
+        "id": 5,
+        "type": "CheckpointLoaderSimple",
+        "mode": 0,
+        "inputs": [],
+        "outputs": [{"name": "MODEL", "type": "MODEL", "links": None}],
+        "widgets_values": ["sd15.safetensors"],
+    }
+    workflow = {"version": 0.4, "nodes": [node], "links": []}
+    answer = given().post(f"{API}/convert", json=workflow)
+    assert (answer.status_code, answer.json()["code"]) == (403, "MODEL_NOT_ALLOWED")
+    allowed = given(("checkpoints", "*")).post(f"{API}/convert", json=workflow)
+    assert allowed.json()["data"]["workflow"]["5"]["inputs"] == {"ckpt_name": "sd15.safetensors"}
