@@ -91,7 +91,7 @@ class UserTreeAdmin(ReadOnlyAdmin):
         return super().changelist_view(request, {**(extra_context or {}), **context})
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
-        return redirect(_TREE, f"user-{object_id}")
+        return self._checked(self.tree_view)(request, f"user-{object_id}")
 
     def get_urls(self) -> Any:
         own = [

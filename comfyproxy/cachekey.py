@@ -5,9 +5,12 @@ declares is ignored when the node runs but counts for the key, so with it no use
 a file of another, nor the metadata inside it. It is taken out of everything that comes back.
 """
 
+import re
 from typing import Any, Final
 
 INPUT: Final = "mss_namespace"
+# As Python and JSON write it, in texts that repeat a whole prompt.
+_WRITTEN: Final = re.compile(rf"""(['"]){INPUT}\1: (['"])[^'"]*\2(?:, )?""")
 
 
 def without_cache_key(graph: Any) -> Any:
@@ -28,3 +31,8 @@ def _node_without(node: Any) -> Any:
 def without_input(inputs: dict[str, Any]) -> dict[str, Any]:
     """A node's inputs without it."""
     return {name: value for name, value in inputs.items() if name != INPUT}
+
+
+def without_written_input(text: str) -> str:
+    """A text that repeats a prompt, without it."""
+    return _WRITTEN.sub("", text) if INPUT in text else text

@@ -55,40 +55,28 @@ def _names_unknown(graph: Graph, known: Catalog, identity: Identity) -> bool:
     )
 
 
-def refuse_unknown_nodes(graph: Graph, known: Catalog, identity: Identity) -> None:
-    """Raise UnknownNode, as ComfyUI answers, for a class that it does not tell of.
+def unknown_node(graph: Graph, known: Catalog, identity: Identity) -> dict[str, Any] | None:
+    """ComfyUI's own refusal (0.3.64, execution.py, validate_prompt) where a prompt uses a class
+    that it does not tell of; None: it uses none.
 
     Newer versions of ComfyUI put another class in the place of one that they no longer have:
     what that would be given could not be judged. Who may use everything needs no judgement.
     """
     sees_all = catalog.allowed_models(identity) is everything
     if sees_all and identity.can(Capability.VIEW_ALL_HISTORY) and not identity.blocked_node_classes:
-        return
+        return None
     for node_id, node in graph.items():
-        if node["class_type"] not in known.specs:
-            raise UnknownNode(node_id, node["class_type"])
-
-
-class UnknownNode(errors.GatewayError):
-    """ComfyUI's own refusal of such a prompt (0.3.64, execution.py, validate_prompt)."""
-
-    code = "BAD_REQUEST"
-    status = 400
-
-    def __init__(self, node_id: str, class_type: str) -> None:
-        super().__init__(f"Cannot execute because node {class_type[:200]} does not exist.")
-        self._node_id = node_id
-
-    def body(self) -> dict[str, Any]:
-        return {
-            "error": {
+        class_type = node["class_type"]
+        if class_type not in known.specs:
+            error = {
                 "type": "invalid_prompt",
-                "message": self.message,
-                "details": f"Node ID '#{self._node_id[:200]}'",
+                "message": f"Cannot execute because node {class_type[:MAX_SAID_CHARS]} does not "
+                "exist.",
+                "details": f"Node ID '#{node_id[:MAX_SAID_CHARS]}'",
                 "extra_info": {},
-            },
-            "node_errors": {},
-        }
+            }
+            return {"error": error, "node_errors": {}}
+    return None
 
 
 def refuse_blocked_nodes(graph: Graph, identity: Identity) -> None:

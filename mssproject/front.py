@@ -48,6 +48,7 @@ PAGES: Final = frozenset(
 )
 STATIC_PREFIX: Final = "/mss-login/static"
 FAVICON: Final = "/favicon.ico"
+ADMIN: Final = "admin"
 PAGE_BODY_LIMIT: Final = 10 * 1024 * 1024
 HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 NO_REFERRER: Final = (b"referrer-policy", b"no-referrer")
@@ -59,9 +60,10 @@ class Front:
     def __init__(self, *, comfy: App, sockets: App, pages: App, static: App) -> None:
         self._comfy = comfy
         self._sockets = sockets
+        self._pages = limited(pages, PAGE_BODY_LIMIT)
         # The admin uploads people's files; a form around one takes a little more.
         uploads = (settings.MSS_USERDATA_FILE_MB + 1) * 1024 * 1024
-        self._pages = limited(pages, max(PAGE_BODY_LIMIT, uploads))
+        self._admin = limited(pages, max(PAGE_BODY_LIMIT, uploads))
         self._static = _static(static)
         self._trusted = networks(settings.MSS_TRUSTED_PROXIES)
 
@@ -130,7 +132,7 @@ class Front:
         if scope["path"].startswith(STATIC_PREFIX + "/"):
             _rewrite(scope, scope["path"].removeprefix(STATIC_PREFIX))
             return self._static
-        return self._pages
+        return self._admin if first == ADMIN else self._pages
 
 
 def _static(files: App) -> App:

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from comfyproxy.cachekey import without_input
+from comfyproxy.cachekey import without_input, without_written_input
 from comfyproxy.filters.queue import Ownership, shown_item
 
 # An absolute path in a traceback or message, in double quotes or bare; not a URL's. Single
@@ -63,7 +63,7 @@ def shown_error(data: Any) -> Any:
 
 def cut_paths(value: Any) -> Any:
     """Any JSON with the leading parts of server paths in its texts replaced by `…`: they tell
-    where ComfyUI is installed and nothing a user needs.
+    where ComfyUI is installed and nothing a user needs. So does what the gateway added.
 
     ComfyUI's errors repeat what a prompt holds, megabytes maybe: long texts are shortened.
     """
@@ -80,7 +80,7 @@ class _PathCutter:
         if isinstance(value, str):
             short = shortened(value, min(MAX_TEXT_CHARS, max(0, self._left)))
             self._left -= len(short)
-            return _SERVER_PATH.sub(_cut_path, short)
+            return _SERVER_PATH.sub(_cut_path, without_written_input(short))
         if isinstance(value, list):
             return [self.cut(item) for item in value]
         if isinstance(value, dict):

@@ -28,7 +28,7 @@ from comfyproxy.promptchecks import (
     refuse,
     refuse_blocked_nodes,
     refuse_hidden_models,
-    refuse_unknown_nodes,
+    unknown_node,
 )
 from comfyproxy.prompts.mapping import FileUse, Refused, file_uses, foreign_mentions, rewritten
 from comfyproxy.prompts.shape import MAX_BODY_BYTES, Graph, Submission, parse_submission
@@ -65,7 +65,9 @@ async def prompt_submit(call: Call) -> Reply:
     await off_loop(is_large, refuse_blocked_nodes, submission.graph, identity)
     await off_loop(is_large, refuse_hidden_models, submission.graph, known, identity)
     graph = await _own_graph(submission.graph, known, identity, is_large)
-    refuse_unknown_nodes(graph, known, identity)
+    refusal = unknown_node(graph, known, identity)
+    if refusal is not None:
+        return json_reply(refusal, 400)
     # To the end even if the client leaves: ComfyUI may have taken the prompt already, and
     # then its record has to say so.
     new = await off_loop(is_large, _new_prompt, submission, graph, len(body))

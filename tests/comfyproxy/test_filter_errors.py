@@ -182,3 +182,11 @@ def test_words_that_a_list_lost_are_not_quoted_beside_it() -> None:
         "details": "model_path: 'x' not in []",
         "extra_info": {"input_config": [[], {}]},
     }
+
+
+def test_what_the_gateway_added_is_in_no_text_that_repeats_the_prompt() -> None:
+    own = f"'{INPUT}': 'u-0123456789'"
+    written = f"{{'9': {{'inputs': {{'a': 1, {own}}}}}, '8': {{'inputs': {{{own}, 'b': 2}}}}}}"
+    shown = shown_error({"current_inputs": {"prompt": [written], INPUT: "u-0123456789"}})
+    assert INPUT not in str(shown) and "u-0123456789" not in str(shown)
+    assert "'a': 1" in str(shown) and "'b': 2" in str(shown)

@@ -66,9 +66,8 @@ def test_administrator_sees_whose_files_there_are(
     row = listed.partition('id="result_list"')[2]
     assert re.search(r"field-file_count[^>]*>3<", row)
     key = gateway.run(PK, namespace=ann.namespace)
-    answer = page.get(f"{LIST}{key}/change/")
-    assert answer.headers["Location"] == tree(gateway, ann)
     shown = page.get(tree(gateway, ann)).text
+    assert page.get(f"{LIST}{key}/change/").status_code == 200
     for name in ("workflows/a.json", "workflows/sub/b.json", "pic.png"):
         assert f">{name}</a>" in shown
     found = page.get(tree(gateway, ann), params={"q": "SUB"}).text
