@@ -117,6 +117,7 @@ class AccountPage(Page):
             mfa_required=mfa.is_required(user),
             methods=mfa.methods(user),
             backup_codes_left=mfa.backup_codes_left(user),
+            may_download=Capability.DOWNLOAD_MODELS in held,
             may_have_tokens=Capability.HAVE_API_TOKENS in held,
             may_have_endless=Capability.HAVE_NON_EXPIRING_JWT in held,
             scopes=[(str(cap), text) for cap, text in DESCRIPTIONS.items() if cap in held],

@@ -91,6 +91,13 @@ async def prepare() -> None:
         await current()
 
 
+def expire() -> None:
+    """What is known may be old: whoever wants it next waits for a new look."""
+    global _current
+    if _current is not None:
+        _current = replace(_current, fetched_at=float("-inf"))
+
+
 async def close() -> None:
     """Give up a fetch that is under way: this event loop ends."""
     if _fetching is not None and not _fetching.done():

@@ -9,4 +9,8 @@ class ProjectConfig(AppConfig):
     def ready(self) -> None:
         # Whoever hands over a task (a command, the console) means our broker, not the one that
         # Celery would look for on this machine.
+        from comfyproxy import catalog
+        from downloads import notices
         from mssproject import celery  # noqa: F401
+
+        notices.register(catalog.expire)

@@ -1,4 +1,8 @@
-"""The Celery application of the worker: `celery -A mssproject worker -B`."""
+"""The Celery application of the workers.
+
+`celery -A mssproject worker -B` does what is due; `celery -A mssproject worker -Q downloads -P
+threads -c 5` downloads models: hours of waiting, which must not keep the first from its work.
+"""
 
 import logging.config
 import os
@@ -10,6 +14,7 @@ from django.conf import settings
 
 RECONCILE_SECONDS = 15.0
 CLEAR_SECONDS = 600.0
+DOWNLOADS_SECONDS = 15.0
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mssproject.settings")
 
@@ -44,6 +49,16 @@ app.conf.beat_schedule = {
     "forget-old-temp-files": {
         "task": "comfyproxy.tasks.forget_old_temp_files",
         "schedule": 86400.0,
+    },
+    # Wakes the downloads of workers that died, and those that nobody was told of.
+    "look-for-downloads": {
+        "task": "downloads.tasks.work",
+        "schedule": DOWNLOADS_SECONDS,
+        "options": {"expires": DOWNLOADS_SECONDS},
+    },
+    "remove-old-parts-of-downloads": {
+        "task": "downloads.tasks.remove_old_parts",
+        "schedule": 3600.0,
     },
     "trim-user-files": {"task": "comfyproxy.tasks.trim_user_files", "schedule": 86400.0},
 }

@@ -247,6 +247,26 @@ class Env(BaseSettings):
     comfyui_temp_dir: Path | None = Field(
         None, alias="COMFYUI_TEMP_DIR", description="ComfyUI's temp folder, likewise."
     )
+    comfyui_models_dir: Path | None = Field(
+        None,
+        alias="COMFYUI_MODELS_DIR",
+        description="ComfyUI's models folder, if this machine can write to it: where downloads go. "
+        "An `extra_model_paths.yaml` beside it is understood.",
+    )
+    civitai_url: str = Field(
+        "https://civitai.com", alias="CIVITAI_URL", description="CivitAI, or a mirror of it."
+    )
+    hf_endpoint: str = Field(
+        "https://huggingface.co",
+        alias="HF_ENDPOINT",
+        description="Hugging Face, or a mirror of it.",
+    )
+    allow_pickle_models: bool = Field(
+        False,
+        alias="MSS_ALLOW_PICKLE_MODELS",
+        description="Also download `.ckpt`, `.pt`, `.pth` and `.bin`: such files can run programs "
+        "on ComfyUI's machine when they are loaded.",
+    )
     log_level: str = Field(
         "INFO",
         alias="MSS_LOG_LEVEL",
@@ -294,7 +314,7 @@ class Env(BaseSettings):
             raise ValueError("must be an address like mss-login@mail.example")
         return value
 
-    @field_validator("comfyui_url")
+    @field_validator("comfyui_url", "civitai_url", "hf_endpoint")
     @classmethod
     def _is_http_url(cls, value: str) -> str:
         url = urlsplit(value)
@@ -365,7 +385,9 @@ class Env(BaseSettings):
             raise ValueError(f"{nearest} is not a folder")
         return path
 
-    @field_validator("comfyui_output_dir", "comfyui_input_dir", "comfyui_temp_dir")
+    @field_validator(
+        "comfyui_output_dir", "comfyui_input_dir", "comfyui_temp_dir", "comfyui_models_dir"
+    )
     @classmethod
     def _is_folder(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is None:

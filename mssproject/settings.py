@@ -38,6 +38,10 @@ MSS_AUDIT_DAYS = ENV.audit_days
 MSS_MAX_PROMPT_NODES = ENV.max_prompt_nodes
 SEPARATE_USERS = ENV.separate_users
 MSS_STALL_MINUTES = ENV.stall_minutes
+COMFYUI_MODELS_DIR = ENV.comfyui_models_dir
+CIVITAI_URL = ENV.civitai_url
+HF_ENDPOINT = ENV.hf_endpoint
+MSS_ALLOW_PICKLE_MODELS = ENV.allow_pickle_models
 USERDATA_DIR = ENV.data_dir / "userdata"
 MSS_USERDATA_FILE_MB = ENV.userdata_file_mb
 MSS_USERDATA_FILES = ENV.userdata_files
@@ -263,6 +267,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     }
 )
 CELERY_TASK_IGNORE_RESULT = True
+# A downloading worker says once a second that it lives.
+DOWNLOAD_LEASE_SECONDS = 30
+CELERY_TASK_ROUTES = {"downloads.tasks.work": {"queue": "downloads"}}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE_FILENAME = str(ENV.data_dir / "beat-schedule")
 CELERY_TIMEZONE = "UTC"

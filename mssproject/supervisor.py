@@ -139,10 +139,14 @@ def _prepare(environ: dict[str, str], is_demo: bool) -> str | None:
 
 
 def _children(environ: dict[str, str]) -> list[Child]:
-    worker = ["-m", "celery", "--quiet", "-A", "mssproject", "worker", "-B", "--concurrency", "2"]
+    worker = ["-m", "celery", "--quiet", "-A", "mssproject", "worker"]
+    alone = ["--without-gossip", "--without-mingle"]
+    due = ["-B", "--concurrency", "2"]
+    downloads = ["-Q", "downloads", "-P", "threads", "--concurrency", "5", "-n", "downloads@%h"]
     return [
         Child("The web process", ["-m", "mssproject.web"], environ),
-        Child("The worker", [*worker, "--without-gossip", "--without-mingle"], environ),
+        Child("The worker", [*worker, *due, *alone], environ),
+        Child("The downloader", [*worker, *downloads, *alone], environ),
     ]
 
 

@@ -16,6 +16,7 @@ from comfyproxy.api import (
 )
 from comfyproxy.userenv import UserEnvView
 from comfyproxy.views import ComfyView
+from downloads import pages as downloads
 from mssproject.readiness import ready
 
 urlpatterns = [
@@ -26,6 +27,11 @@ urlpatterns = [
     path("mfa/passkey", account_pages.MfaPasskeyView.as_view()),
     path("account", account_pages.AccountPage.as_view()),
     path("account/files", FormerFilesPage.as_view()),
+    path("account/downloads", downloads.DownloadsPage.as_view()),
+    path("account/downloads/jobs", downloads.OwnDownloadsView.as_view()),
+    path("account/downloads/jobs/<str:job_id>/<str:action>", downloads.OwnDownloadView.as_view()),
+    path("account/downloads/keys", downloads.OwnKeysView.as_view()),
+    path("account/downloads/search", downloads.OwnSearchView.as_view()),
     path("account/password", PasswordView.as_view()),
     path("join", link_pages.JoinPage.as_view()),
     path("reset", link_pages.ResetPage.as_view()),
@@ -38,6 +44,7 @@ urlpatterns = [
     path("mss-login/api/available-models/<str:folder>", FolderModelsView.as_view()),
     path("mss-login/api/user-env", UserEnvView.as_view()),
     path("mss-login/api/users/<str:username>/effective-models", EffectiveModelsView.as_view()),
+    path("mss-login/api/model-download/", include("downloads.routes")),
     path("mss-login/", include("accounts.api.urls")),
     path("admin/", admin.site.urls),
     re_path(r"", ComfyView.as_view()),

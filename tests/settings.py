@@ -18,3 +18,5 @@ class CheapArgon2(Argon2PasswordHasher):
 
 
 PASSWORD_HASHERS = ["tests.settings.CheapArgon2"]
+# Tests kill workers and wait for others to go on.
+DOWNLOAD_LEASE_SECONDS = 4

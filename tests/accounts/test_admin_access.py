@@ -129,7 +129,8 @@ def test_no_page_of_any_registered_model_breaks(
 from accounts.models import User
 from comfyproxy.files import FileRef
 from comfyproxy.models import (
-    Backend, BroadcastEvent, FileRecord, FormerNamespace, PromptRecord, RouteRule)
+    Backend, BroadcastEvent, FileRecord, FormerNamespace, PromptRecord, RouteRule, SettingDefault)
+from downloads.models import DownloadJob, SourceKey
 from accounts.models import ModelGrant
 from django.contrib.auth.models import Group
 user = User.objects.get(username=username)
@@ -142,6 +143,9 @@ if not FileRecord.objects.filter(filename="admin-test.png").exists():
 PromptRecord.objects.create(user=user, number=1)
 RouteRule.objects.get_or_create(pattern="/admin_test/list", capability="can_run")
 Group.objects.get_or_create(name="admin-test-team")
+SettingDefault.objects.get_or_create(setting_id="Admin.Test")
+DownloadJob.objects.create(user=user, target=user, source="civitai")
+SourceKey.objects.create(user=user, source="civitai", value="v1:x")
 ModelGrant.objects.get_or_create(user=user, folder="loras", item_name="admin-test")
 """,
         username=person.username,
@@ -156,6 +160,7 @@ ModelGrant.objects.get_or_create(user=user, folder="loras", item_name="admin-tes
         "auditentry",
         "backend",
         "broadcastevent",
+        "downloadjob",
         "filerecord",
         "formernamespace",
         "group",
@@ -164,7 +169,10 @@ ModelGrant.objects.get_or_create(user=user, folder="loras", item_name="admin-tes
         "role",
         "routerule",
         "session",
+        "settingdefault",
+        "sourcekey",
         "user",
+        "usertree",
     }
     assert {path: page.get(path).status_code for path in pages} == dict.fromkeys(pages, 200)
 

@@ -1,0 +1,219 @@
+"""What people do with downloads: ask for one, cancel, try again; their keys for the sites."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import crypto, errors, queries
+from accounts.audit import audit
+from accounts.capabilities import Capability
+from accounts.identity import Identity
+from accounts.models import User
+from downloads import folders, wake
+from downloads.models import DownloadJob, SourceKey
+from downloads.sites import source_of
+from downloads.sources import SOURCES, BadWish, Source
+
+MAX_ACTIVE_PER_USER = 50
+LOCAL = "local"
+S3 = "s3"
+Status = DownloadJob.Status
+
+
+class ApiKeyRequired(errors.BadRequest):
+    code = "API_KEY_REQUIRED"
+    sentence = "This site needs a key of yours. Store one, then try again."
+
+
+class JobFinished(errors.BadRequest):
+    code = "JOB_FINISHED"
+    sentence = "This download has ended already."
+
+
+class NotSetUp(errors.GatewayError):
+    code = "DOWNLOADS_NOT_SET_UP"
+    status = 503
+    sentence = "Downloads are not set up: the administrator has to set COMFYUI_MODELS_DIR."
+
+
+def enqueue(
+    user: User, identity: Identity, data: Mapping[str, Any], *, ip: str | None = None
+) -> DownloadJob:
+    """Write down that somebody wants a model; a worker takes it up.
+
+    Raises:
+        NotSetUp; BadRequest with `field`; ApiKeyRequired; PermissionDenied (for another user,
+        S3); NotFound: no such target; QuotaExceeded
+    """
+    if settings.COMFYUI_MODELS_DIR is None:
+        raise NotSetUp
+    source = _source(data.get("source"))
+    _require_destination(data.get("destination_type"))
+    folder_type = _folder_type(data.get("folder_type"))
+    try:
+        wanted = source.parse(data)
+    except BadWish as error:
+        raise errors.BadRequest(error.sentence, field=error.field) from None
+    target = _target(user, identity, data.get("target_username"))
+    if source.needs_key and not SourceKey.objects.filter(user=target, source=source.name).exists():
+        raise ApiKeyRequired
+    with transaction.atomic():
+        active = DownloadJob.objects.filter(user=user, status__in=DownloadJob.ACTIVE).count()
+        if active >= MAX_ACTIVE_PER_USER:
+            raise errors.QuotaExceeded(
+                f"You have {active} downloads waiting or running. Wait for one to end."
+            )
+        job = DownloadJob.objects.create(
+            user=user,
+            target=target,
+            source=source.name,
+            wanted=wanted.as_dict(),
+            folder_type=folder_type,
+        )
+        audit(
+            "download.asked",
+            actor=user,
+            subject=target,
+            ip=ip,
+            job=str(job.pk),
+            source=source.name,
+            wanted=wanted.as_dict(),
+        )
+        transaction.on_commit(wake.workers)
+    return job
+
+
+def find(user: User, job_id: UUID, *, all_users: bool = False) -> DownloadJob:
+    """A job of somebody's.
+
+    Raises:
+        NotFound: also for another's
+    """
+    rows = DownloadJob.objects.select_related("user", "target")
+    if not all_users:
+        rows = rows.filter(user=user)
+    job = rows.filter(pk=job_id).first()
+    if job is None:
+        raise errors.NotFound("There is no such download.")
+    return job
+
+
+@transaction.atomic
+def cancel(job: DownloadJob, *, actor: User, ip: str | None = None) -> DownloadJob:
+    """Cancel a waiting job at once, have a running one stopped.
+
+    Raises:
+        JobFinished
+    """
+    row = DownloadJob.objects.select_for_update().get(pk=job.pk)
+    if not row.is_active:
+        raise JobFinished
+    row.cancel_requested = True
+    is_alive = row.lease_until is not None and row.lease_until >= timezone.now()
+    if row.status == Status.QUEUED or not is_alive:
+        row.status, row.finished_at = Status.CANCELLED, timezone.now()
+        row.lease_owner, row.lease_until, row.speed_bps = "", None, 0
+    row.save()
+    audit("download.cancelled", actor=actor, subject=row.user, ip=ip, job=str(row.pk))
+    # What a worker that died left on the disk is removed by the next that looks.
+    transaction.on_commit(wake.workers)
+    return row
+
+
+@transaction.atomic
+def retry(job: DownloadJob, *, actor: User, ip: str | None = None) -> DownloadJob:
+    """Have a failed or cancelled job tried again; what is there of it is gone on with.
+
+    Raises:
+        BadRequest: it waits, runs or is done
+    """
+    row = DownloadJob.objects.select_for_update().get(pk=job.pk)
+    if row.status not in (Status.FAILED, Status.CANCELLED):
+        raise errors.BadRequest("Only a download that failed or was cancelled can be tried again.")
+    row.status, row.error, row.error_code = Status.QUEUED, "", ""
+    row.cancel_requested, row.attempts, row.not_before = False, 0, None
+    row.finished_at = row.started_at = None
+    row.save()
+    audit("download.retried", actor=actor, subject=row.user, ip=ip, job=str(row.pk))
+    transaction.on_commit(wake.workers)
+    return row
+
+
+def sources_with_keys(user: User) -> list[str]:
+    """The sites that a user has stored a key for."""
+    rows = SourceKey.objects.filter(user=user).order_by("source")
+    return list(rows.values_list("source", flat=True))
+
+
+@transaction.atomic
+def set_key(user: User, source: str, key: str, *, ip: str | None = None) -> None:
+    """Store a user's key for a site; an empty one removes it.
+
+    Raises:
+        BadRequest with `field`
+    """
+    _source(source)
+    key = key.strip()
+    if len(key) > 500 or not key.isascii() or not (key == "" or key.isprintable()) or " " in key:
+        raise errors.BadRequest("This is no key of that site.", field="api_key")
+    if key:
+        SourceKey.objects.update_or_create(
+            user=user,
+            source=source,
+            defaults={"value": crypto.encrypt(key), "updated_at": timezone.now()},
+        )
+    else:
+        SourceKey.objects.filter(user=user, source=source).delete()
+    event = "download.key_stored" if key else "download.key_removed"
+    audit(event, actor=user, subject=user, ip=ip, source=source)
+
+
+def key_of(user_id: int, source: str) -> str | None:
+    """The key itself, for the worker; None: there is none, or it cannot be read any more."""
+    row = SourceKey.objects.filter(user=user_id, source=source).first()
+    if row is None:
+        return None
+    try:
+        return crypto.decrypt(row.value)
+    except crypto.DecryptionError:
+        return None
+
+
+def _source(name: Any) -> Source:
+    if not isinstance(name, str) or name not in SOURCES:
+        raise errors.BadRequest(f"source is one of {', '.join(SOURCES)}.", field="source")
+    return source_of(name)
+
+
+def _require_destination(given: Any) -> None:
+    if given in (None, "", LOCAL):
+        return
+    if given == S3:
+        raise errors.PermissionDenied("Downloads to S3 are not set up.", code="S3_DISABLED")
+    raise errors.BadRequest("destination_type is local.", field="destination_type")
+
+
+def _folder_type(given: Any) -> str:
+    """The folder that is asked for, as it is called now; empty: as the source says."""
+    if given in (None, ""):
+        return ""
+    found = folders.named(given) if isinstance(given, str) else None
+    if found is None:
+        raise errors.BadRequest("There is no such model folder.", field="folder_type")
+    return found
+
+
+def _target(user: User, identity: Identity, name: Any) -> User:
+    if name in (None, "") or name == user.username:
+        return user
+    if not isinstance(name, str):
+        raise errors.BadRequest("target_username must be text.", field="target_username")
+    identity.require(Capability.MANAGE_MODEL_SHARING)
+    found = queries.user_by_name(name)
+    if found is None:
+        raise errors.NotFound("There is no such user.")
+    return found
