@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench import measures, report
 from bench.crowd import crowd
+from bench.downloads import downloads
 from bench.models import models
 from bench.stage import Stage
 
@@ -31,6 +32,7 @@ def main() -> None:
             noticed=measures.noticed(stage, plan),
             models=models(stage, plan),
             crowd=crowd(stage, plan),
+            downloads=downloads(stage, plan),
         )
     tables = report.tables(results)
     for table in tables:

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from bench.crowd import Crowd
+from bench.downloads import Downloads
+from bench.downloads import table as downloads_table
+from bench.downloads import targets as downloads_targets
 from bench.measures import IN_MEMORY, TRANSFER_BYTES, Noticed, Relay, Requests, Transfer
 from bench.models import Models
 from bench.models import table as models_table
@@ -32,6 +35,7 @@ class Results:
     noticed: Noticed
     models: Models
     crowd: Crowd
+    downloads: Downloads
 
 
 def tables(results: Results) -> list[Table]:
@@ -43,6 +47,7 @@ def tables(results: Results) -> list[Table]:
         _noticed(results.noticed),
         models_table(results.models),
         _crowd(results.crowd),
+        downloads_table(results.downloads),
         targets(results),
     ]
 
@@ -195,6 +200,8 @@ def targets(results: Results) -> Table:
         worst = max(times)
         judge(f"client left {case}: upstream closed within 0.5 s", worst < 0.5, _after(worst))
     for name, good, figure in models_targets(results.models):
+        judge(name, good, figure)
+    for name, good, figure in downloads_targets(results.downloads):
         judge(name, good, figure)
     return Table("Targets", ("target", "measured", "verdict"), rows)
 

@@ -149,6 +149,16 @@ class Stage:
         finally:
             gateway.stop()
 
+    @contextmanager
+    def gateway_with(self, **env: str) -> Iterator[Gateway]:
+        """One more gateway with the same users and these settings."""
+        upstream = f"http://127.0.0.1:{self.direct}"
+        gateway = Gateway(self._data, upstream, TMPDIR=str(self.folder), **env)
+        try:
+            yield gateway.start()
+        finally:
+            gateway.stop()
+
     def measure(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function` in the process that makes load."""
         future = self._workers.submit(function, *args, **kwargs)

@@ -16,12 +16,13 @@ from accounts.identity import Identity
 from accounts.login import client_ip
 from accounts.middleware import raw_headers
 from accounts.models import User
-from downloads import folders, notices, queue, services
+from downloads import folders, notices, paths, queue, services
 from downloads.errors import DownloadError
 from downloads.models import DownloadJob
 from downloads.sites import new_web, source_of
 from downloads.sources import SOURCES
 
+PICKLE_WARNING = "Files of this kind can run programs when they are loaded. Trust its maker?"
 # The latest of one user.
 MAX_JOBS = 200
 
@@ -74,6 +75,7 @@ def job_json(job: DownloadJob) -> dict[str, Any]:
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "error": job.error or None,
+        "warning": PICKLE_WARNING if paths.is_pickle(job.filename) else None,
         "can_cancel": job.is_active,
         "target_username": job.target.username,
     }

@@ -128,6 +128,8 @@ def run(job: DownloadJob, worker: str) -> None:
 
 def _fetched(job: DownloadJob, worker: str, lease: _Lease) -> tuple[Done, str, str]:
     """The file on the disk, its folder type, its name as ComfyUI lists it."""
+    if not folders.all_folders():
+        raise DownloadError(services.NotSetUp.sentence, code=services.NotSetUp.code)
     source, web = source_of(job.source), new_web()
     try:
         key = services.key_of(job.target_id, job.source)

@@ -34,6 +34,7 @@ def simulated_comfyui() -> Iterator[dict[str, str]]:
         if not address:
             sys.exit("The simulated ComfyUI did not start; the message above says why.")
         yield {
+            "COMFYUI_MODELS_DIR": str(directory / "comfyui" / "models"),
             **os.environ,
             "COMFYUI_URL": address,
             "MSS_DATA_DIR": str(directory / "data"),

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -54,10 +53,10 @@ class DownloadWorker:
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    def rss_bytes(self) -> int:
+    @property
+    def pid(self) -> int:
         assert self._process is not None
-        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        return self._process.pid
 
     def __exit__(
         self,

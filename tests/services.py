@@ -1,6 +1,9 @@
-"""Whether PostgreSQL and Redis are there for the tests that need them."""
+"""Whether PostgreSQL and Redis are there for the tests that need them; a database of their own."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from secrets import token_hex
 
 import psycopg
 import pytest
@@ -21,3 +24,16 @@ def require_postgres_and_redis() -> None:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+@contextmanager
+def own_database() -> Iterator[str]:
+    """The URL of a new database on PostgreSQL, which is dropped afterwards."""
+    require_postgres_and_redis()
+    name = f"mss_test_{token_hex(6)}"
+    with psycopg.connect(f"{POSTGRES_URL}/postgres", autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+        try:
+            yield f"{POSTGRES_URL}/{name}"
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from secrets import token_hex
 
 import psycopg
 import pytest
@@ -17,7 +16,7 @@ from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.listener import Listener, Refused
 from tests.refusals import check_refusal, wait_until
-from tests.services import POSTGRES_URL, REDIS_URL, require_postgres_and_redis
+from tests.services import POSTGRES_URL, REDIS_URL, own_database
 
 ME = "/mss-login/api/me"
 USER = Person("petra", "user")
@@ -35,12 +34,8 @@ GRAPH = {
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     """The URL of a database of this run's own."""
-    require_postgres_and_redis()
-    name = f"mss_test_{token_hex(6)}"
-    with psycopg.connect(f"{POSTGRES_URL}/postgres", autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")
-        yield f"{POSTGRES_URL}/{name}"
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with own_database() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -153,6 +153,29 @@ remove_stale.delay()
         console.stop()
 
 
+def test_downloader_takes_up_what_is_asked_for(
+    running: Supervised, environ: dict[str, str], tmp_path: Path
+) -> None:
+    ask = """
+from accounts.models import User
+from downloads import wake
+from downloads.models import DownloadJob
+user = User.objects.get()
+job = DownloadJob.objects.create(user=user, target=user, source="civitai", wanted={})
+wake.workers()
+result = str(job.pk)
+"""
+    look = "from downloads.models import DownloadJob; result = DownloadJob.objects.get().error"
+    console = Gateway(tmp_path / "unused", environ["COMFYUI_URL"])
+    console.env = environ
+    try:
+        console.run(ask)
+        # Nothing is set up here, which is what it says.
+        until(lambda: "COMFYUI_MODELS_DIR" in console.run(look), lambda: running.output)
+    finally:
+        console.stop()
+
+
 def test_killed_web_process_comes_back(running: Supervised, environ: dict[str, str]) -> None:
     (web,) = running.children("mssproject.web")
     os.kill(web.pid, signal.SIGKILL)

@@ -1,7 +1,8 @@
-"""Downloads whose worker is killed or stopped, on both brokers: they go on, once."""
+"""Downloads whose worker is killed or stopped, on both brokers and databases: they go on, once."""
 
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from tests.downloadworker import DownloadWorker
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.refusals import wait_until
-from tests.services import REDIS_URL, require_postgres_and_redis
+from tests.services import own_database
+
+# Not the one that other tests empty.
+REDIS = "redis://127.0.0.1:6379/8"
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +35,13 @@ def shop(
     comfy: FakeComfyThread,
     sites: Sites,
 ) -> Iterator[Gateway]:
-    """On Celery's embedded broker and on Redis."""
-    env = {}
-    if request.param == "redis":
-        require_postgres_and_redis()
-        env["REDIS_URL"] = REDIS_URL
-    with downloading(tmp_path_factory.mktemp("workers"), comfy, sites, **env) as server:
-        yield server
+    """On what is embedded, and on PostgreSQL and Redis."""
+    with ExitStack() as stack:
+        env = {}
+        if request.param == "redis":
+            env = {"DATABASE_URL": stack.enter_context(own_database()), "REDIS_URL": REDIS}
+        folder = tmp_path_factory.mktemp("workers")
+        yield stack.enter_context(downloading(folder, comfy, sites, **env))
 
 
 @pytest.fixture

@@ -121,6 +121,7 @@ function row(job) {
       {},
       name,
       element("small", { textContent: `${WORDS[job.status]}. ${details(job)}` }),
+      job.warning ? element("small", { textContent: job.warning }) : null,
       job.status === "running" ? bar : null,
     ),
     job.can_cancel ? button("Cancel", name, act("cancel", "It is being cancelled.")) : null,

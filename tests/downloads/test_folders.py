@@ -1,0 +1,66 @@
+"""Where models go: ComfyUI's folders, those of extensions, those of extra_model_paths.yaml."""
+
+from pathlib import Path
+
+import pytest
+
+from downloads import folders, parts
+
+
+@pytest.fixture
+def models(tmp_path: Path, settings: object, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "ComfyUI" / "models"
+    for name in ("checkpoints", "loras", "my_pack"):
+        (root / name).mkdir(parents=True)
+    settings.COMFYUI_MODELS_DIR = root  # type: ignore[attr-defined]
+    monkeypatch.setattr(folders, "_kept", None)
+    return root
+
+
+def test_folders_are_comfyuis_and_its_extensions(models: Path) -> None:
+    found = folders.all_folders()
+    assert {"checkpoints", "loras", "vae", "my_pack"} <= set(found)
+    assert folders.destination("checkpoints") == models / "checkpoints"
+    assert folders.named("unet") == "diffusion_models"
+    assert folders.named("nope") is None
+    with pytest.raises(KeyError):
+        folders.destination("nope")
+
+
+def test_extra_paths_are_understood(models: Path, tmp_path: Path) -> None:
+    (models.parent / folders.EXTRA).write_text(
+        f"mine:\n  base_path: {tmp_path}/big/\n  is_default: true\n  checkpoints: sd/\n"
+        "  loras: |\n    one\n    two\n"
+    )
+    assert folders.destination("checkpoints") == tmp_path / "big/sd"
+    assert folders.destination("loras").parent == tmp_path / "big"
+    assert folders.destination("vae") == models / "vae"
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", "a: [", "\x00", "x" * 2_000_000])
+def test_extra_paths_that_are_none_are_passed_over(models: Path, text: str) -> None:
+    (models.parent / folders.EXTRA).write_text(text)
+    assert folders.destination("checkpoints") == models / "checkpoints"
+
+
+def test_nothing_is_offered_where_nothing_is_set(
+    settings: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.COMFYUI_MODELS_DIR = None  # type: ignore[attr-defined]
+    monkeypatch.setattr(folders, "_kept", None)
+    assert folders.all_folders() == {}
+
+
+def test_old_parts_are_removed_and_new_ones_stay(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (models / "loras/u-0123456789").mkdir()
+    left = [models / "checkpoints/a.safetensors.x.part", models / "loras/u-0123456789/b.pt.y.part"]
+    for path in left:
+        path.write_bytes(b"half")
+    assert parts.remove_old() == 0
+    monkeypatch.setattr(parts, "KEPT_SECONDS", -1)
+    (models / "checkpoints/whole.safetensors").write_bytes(b"whole")
+    assert parts.remove_old() == 2
+    assert not any(path.exists() for path in left)
+    assert (models / "checkpoints/whole.safetensors").exists()
