@@ -98,7 +98,7 @@ class SourcesView(DownloadView):
                 "sources_with_keys": services.sources_with_keys(user),
                 "capabilities": {
                     "sources": list(SOURCES),
-                    "destination_types": [services.LOCAL],
+                    "destination_types": services.destination_types(),
                     "limits": renamed,
                     **{f"{name}_fields": list(kind.fields) for name, kind in SOURCES.items()},
                 },
@@ -110,7 +110,7 @@ class FoldersView(DownloadView):
     """GET: valid values of folder_type."""
 
     def get(self, request: Request) -> Response:
-        return Response({"folders": sorted(folders.all_folders())})
+        return Response({"folders": folders.names()})
 
 
 class ApiKeysView(DownloadView):

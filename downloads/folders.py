@@ -35,10 +35,17 @@ def all_folders() -> dict[str, list[str]]:
     return _kept[2]
 
 
+def names() -> list[str]:
+    """The folder types that a download may name. Where only a bucket is set up, those that
+    ComfyUI has by itself."""
+    in_bucket = paths.DEFAULT_FOLDERS if settings.MSS_S3_BUCKET is not None else {}
+    return sorted(all_folders() or in_bucket)
+
+
 def named(folder_type: str) -> str | None:
     """The folder type of that name or former name, as it is called now; None: there is none."""
     found = paths.map_legacy(folder_type)
-    return found if found in all_folders() else None
+    return found if found in names() else None
 
 
 def destination(folder_type: str) -> Path:

@@ -37,8 +37,8 @@ class DownloadsPage(Page):
         keys = services.sources_with_keys(user)
         return self.page(
             request,
-            is_set_up=bool(folders.all_folders()),
-            folders=sorted(folders.all_folders()),
+            destinations=services.destination_types(),
+            folders=folders.names(),
             sources=[(name, kind, name in keys) for name, kind in SOURCES.items()],
             may_give=identity.can(Capability.MANAGE_MODEL_SHARING),
         )

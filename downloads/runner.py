@@ -3,6 +3,8 @@
 import logging
 import threading
 import uuid
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from time import monotonic
 from typing import Final
 
@@ -13,7 +15,7 @@ from accounts import granting
 from accounts.capabilities import Capability
 from accounts.models import User
 from accounts.services import capabilities_of
-from downloads import folders, paths, queue, services
+from downloads import bucket, folders, paths, queue, services
 from downloads.errors import DownloadError
 from downloads.models import DownloadJob
 from downloads.queue import Progress, Sign
@@ -33,6 +35,16 @@ class Interrupted(DownloadError):
 
     code = "INTERRUPTED"
     sentence = "The download was interrupted and goes on soon."
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a download came to: `item` is its name as ComfyUI lists it in the folder."""
+
+    done: Done
+    folder_type: str
+    item: str
+    destination: str
 
 
 class _Lease:
@@ -115,7 +127,7 @@ def run(job: DownloadJob, worker: str) -> None:
     """Run one claimed job to its end, whatever that is."""
     with _Lease(job, worker) as lease:
         try:
-            done, folder, name = _fetched(job, worker, lease)
+            stored = _fetched(job, worker, lease)
         except (DownloadError, BadWish) as error:
             _not_done(job, worker, lease, error)
             return
@@ -123,13 +135,14 @@ def run(job: DownloadJob, worker: str) -> None:
             logger.exception("download %s failed", job.job_id)
             queue.failed(job.job_id, worker, error="The server failed at this.", code="INTERNAL")
             return
-        _completed(job, worker, done, folder, name)
+        _completed(job, worker, stored)
 
 
-def _fetched(job: DownloadJob, worker: str, lease: _Lease) -> tuple[Done, str, str]:
-    """The file on the disk, its folder type, its name as ComfyUI lists it."""
-    if not folders.all_folders():
-        raise DownloadError(services.NotSetUp.sentence, code=services.NotSetUp.code)
+def _fetched(job: DownloadJob, worker: str, lease: _Lease) -> Stored:
+    to_bucket = job.destination_type == services.S3
+    if not (bucket.is_set_up() if to_bucket else folders.all_folders()):
+        missing = services.S3Disabled if to_bucket else services.NotSetUp
+        raise DownloadError(missing.sentence, code=missing.code)
     source, web = source_of(job.source), new_web()
     try:
         key = services.key_of(job.target_id, job.source)
@@ -140,30 +153,43 @@ def _fetched(job: DownloadJob, worker: str, lease: _Lease) -> tuple[Done, str, s
             cancelled=lease.is_cancelled,
         )
         folder_type = job.folder_type or folders.named(remote.folder_type or "") or folders.FALLBACK
+        name = paths.safe_name(remote.filename)
+        below = f"{folder_type}/{_subfolder(job.target)}"
+        destination = bucket.address(below + name) if to_bucket else below + name
+        known = {"folder_type": folder_type, "filename": name, "destination": destination}
+        queue.note(job.job_id, worker, total_bytes=remote.size, **known)
+
+        def fetch(target: Path) -> Done:
+            return transfer(
+                remote,
+                target,
+                # Not the job's id: who asks for the same again goes on with what is there.
+                job=f"{job.target_id} {remote.identity}",
+                web=web,
+                key=key,
+                progress=lease.tell,
+                cancelled=lease.is_cancelled,
+                allow_pickle=settings.MSS_ALLOW_PICKLE_MODELS,
+            )
+
+        if to_bucket:
+            done, stored_as = bucket.store(
+                remote,
+                below,
+                name,
+                owner=job.target_id,
+                fetch=fetch,
+                progress=lease.tell,
+                cancelled=lease.is_cancelled,
+            )
+            item = f"{_subfolder(job.target)}{stored_as}"
+            return Stored(done, folder_type, item, bucket.address(f"{folder_type}/{item}"))
         root = folders.destination(folder_type)
-        below = _subfolder(job.target)
-        target = root / below / paths.safe_name(remote.filename)
-        known = {
-            "folder_type": folder_type,
-            "filename": target.name,
-            "total_bytes": remote.size,
-            "destination": f"{folder_type}/{below}{target.name}",
-        }
-        queue.note(job.job_id, worker, **known)
-        done = transfer(
-            remote,
-            target,
-            # Not the job's id: who asks for the same again goes on with what is there.
-            job=f"{job.target_id} {remote.identity}",
-            web=web,
-            key=key,
-            progress=lease.tell,
-            cancelled=lease.is_cancelled,
-            allow_pickle=settings.MSS_ALLOW_PICKLE_MODELS,
-        )
+        done = fetch(root / _subfolder(job.target) / name)
+        item = str(done.path.relative_to(root)).replace("\\", "/")
+        return Stored(done, folder_type, item, f"{folder_type}/{item}")
     finally:
         web.close()
-    return done, folder_type, str(done.path.relative_to(root)).replace("\\", "/")
 
 
 def _subfolder(target: User) -> str:
@@ -172,18 +198,26 @@ def _subfolder(target: User) -> str:
     return "" if sees_all else f"{target.namespace}/"
 
 
-def _completed(job: DownloadJob, worker: str, done: Done, folder: str, name: str) -> None:
+def _completed(job: DownloadJob, worker: str, stored: Stored) -> None:
     """The end and the grant together: who is told that it is there can use it."""
+    done = stored.done
     with transaction.atomic():
         facts = {
             "sha256": done.sha256,
             "bytes_done": done.size,
             "total_bytes": done.size,
-            "filename": done.path.name,
-            "destination": f"{folder}/{name}",
+            "filename": PurePosixPath(stored.item).name,
+            "destination": stored.destination,
         }
-        if queue.completed(job.job_id, worker, **facts):
-            granting.grant(job.target, [granting.item(folder, name)], actor=job.user)
+        if not queue.completed(job.job_id, worker, **facts):
+            return
+        # In the bucket only a folder of one's own keeps a name from being that of another model
+        # on ComfyUI's disk. Who has none may use all models anyway.
+        is_theirs = job.destination_type == services.LOCAL or "/" in stored.item
+        if is_theirs:
+            granting.grant(
+                job.target, [granting.item(stored.folder_type, stored.item)], actor=job.user
+            )
 
 
 def _not_done(job: DownloadJob, worker: str, lease: _Lease, error: DownloadError | BadWish) -> None:

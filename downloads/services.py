@@ -13,7 +13,7 @@ from accounts.audit import audit
 from accounts.capabilities import Capability
 from accounts.identity import Identity
 from accounts.models import User
-from downloads import folders, wake
+from downloads import bucket, folders, wake
 from downloads.models import DownloadJob, SourceKey
 from downloads.sites import source_of
 from downloads.sources import SOURCES, BadWish, Source
@@ -40,19 +40,22 @@ class NotSetUp(errors.GatewayError):
     sentence = "Downloads are not set up: the administrator has to set COMFYUI_MODELS_DIR."
 
 
+class S3Disabled(errors.PermissionDenied):
+    code = "S3_DISABLED"
+    sentence = "Downloads to S3 are not set up."
+
+
 def enqueue(
     user: User, identity: Identity, data: Mapping[str, Any], *, ip: str | None = None
 ) -> DownloadJob:
     """Write down that somebody wants a model; a worker takes it up.
 
     Raises:
-        NotSetUp; BadRequest with `field`; ApiKeyRequired; PermissionDenied (for another user,
-        S3); NotFound: no such target; QuotaExceeded
+        NotSetUp, S3Disabled; BadRequest with `field`; ApiKeyRequired; PermissionDenied (for
+        another user); NotFound: no such target; QuotaExceeded
     """
-    if settings.COMFYUI_MODELS_DIR is None:
-        raise NotSetUp
+    destination_type = _destination_type(data.get("destination_type"))
     source = _source(data.get("source"))
-    _require_destination(data.get("destination_type"))
     folder_type = _folder_type(data.get("folder_type"))
     try:
         wanted = source.parse(data)
@@ -73,6 +76,7 @@ def enqueue(
             source=source.name,
             wanted=wanted.as_dict(),
             folder_type=folder_type,
+            destination_type=destination_type,
         )
         audit(
             "download.asked",
@@ -189,12 +193,19 @@ def _source(name: Any) -> Source:
     return source_of(name)
 
 
-def _require_destination(given: Any) -> None:
-    if given in (None, "", LOCAL):
-        return
-    if given == S3:
-        raise errors.PermissionDenied("Downloads to S3 are not set up.", code="S3_DISABLED")
-    raise errors.BadRequest("destination_type is local.", field="destination_type")
+def destination_types() -> list[str]:
+    """Where downloads can go to here."""
+    local = settings.COMFYUI_MODELS_DIR is not None
+    return [LOCAL] * local + [S3] * bucket.is_set_up()
+
+
+def _destination_type(given: Any) -> str:
+    if given not in (None, "", LOCAL, S3):
+        raise errors.BadRequest("destination_type is local or s3.", field="destination_type")
+    wanted = given or LOCAL
+    if wanted not in destination_types():
+        raise S3Disabled if wanted == S3 else NotSetUp
+    return str(wanted)
 
 
 def _folder_type(given: Any) -> str:

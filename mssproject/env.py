@@ -267,6 +267,27 @@ class Env(BaseSettings):
         description="Also download `.ckpt`, `.pt`, `.pth` and `.bin`: such files can run programs "
         "on ComfyUI's machine when they are loaded.",
     )
+    s3_bucket: str | None = Field(
+        None,
+        alias="MSS_S3_BUCKET",
+        pattern="^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$",
+        description="An S3 bucket that downloads may go to as well (`destination_type: s3`). Needs "
+        "`pip install -r requirements-s3.txt`, which `./run` does by itself; the login is found as "
+        "boto3 finds it (`AWS_ACCESS_KEY_ID` …).",
+    )
+    s3_prefix: str = Field(
+        "models/",
+        alias="MSS_S3_PREFIX",
+        pattern="^$|^[^/].*/$",
+        max_length=200,
+        description="The folder in it; ends with a slash.",
+    )
+    s3_endpoint: str | None = Field(
+        None,
+        alias="MSS_S3_ENDPOINT",
+        pattern="^https?://[^/]+/?$",
+        description="The address of a storage that is not Amazon's.",
+    )
     log_level: str = Field(
         "INFO",
         alias="MSS_LOG_LEVEL",

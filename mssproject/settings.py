@@ -6,6 +6,7 @@ from typing import Any
 import dj_database_url
 from csp.constants import NONE, SELF
 
+from downloads.s3 import Bucket
 from mssproject import env as environment
 from mssproject import secretkey
 from mssproject.logging import config as logging_config
@@ -42,6 +43,9 @@ COMFYUI_MODELS_DIR = ENV.comfyui_models_dir
 CIVITAI_URL = ENV.civitai_url
 HF_ENDPOINT = ENV.hf_endpoint
 MSS_ALLOW_PICKLE_MODELS = ENV.allow_pickle_models
+MSS_S3_BUCKET = (
+    Bucket(ENV.s3_bucket, ENV.s3_prefix, ENV.s3_endpoint) if ENV.s3_bucket is not None else None
+)
 USERDATA_DIR = ENV.data_dir / "userdata"
 MSS_USERDATA_FILE_MB = ENV.userdata_file_mb
 MSS_USERDATA_FILES = ENV.userdata_files

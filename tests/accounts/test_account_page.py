@@ -260,6 +260,8 @@ def add_passkey(page: Page, name: str) -> list[str]:
     dialog = page.get_by_role("dialog", name="Confirm that it is you")
     dialog.get_by_label("Password").fill(PASSWORD)
     dialog.get_by_role("button", name="Confirm").click()
+    # Its name is in the list before the codes are shown.
+    expect(page.get_by_role("status")).to_contain_text("The passkey is added")
     expect(part.get_by_role("listitem").filter(has_text=name)).to_be_visible()
     codes = page.locator("#new-codes")
     return codes.inner_text().split() if codes.is_visible() else []

@@ -1,10 +1,13 @@
 """Where models go: ComfyUI's folders, those of extensions, those of extra_model_paths.yaml."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from downloads import folders, parts
+from downloads import bucket, checks, folders, parts, s3
+from downloads.disk import lock
 
 
 @pytest.fixture
@@ -49,6 +52,10 @@ def test_nothing_is_offered_where_nothing_is_set(
     settings.COMFYUI_MODELS_DIR = None  # type: ignore[attr-defined]
     monkeypatch.setattr(folders, "_kept", None)
     assert folders.all_folders() == {}
+    assert folders.names() == []
+    settings.MSS_S3_BUCKET = s3.Bucket("kept")  # type: ignore[attr-defined]
+    assert {"checkpoints", "loras"} <= set(folders.names())
+    assert folders.named("clip") == "text_encoders"
 
 
 def test_old_parts_are_removed_and_new_ones_stay(
@@ -64,3 +71,34 @@ def test_old_parts_are_removed_and_new_ones_stay(
     assert parts.remove_old() == 2
     assert not any(path.exists() for path in left)
     assert (models / "checkpoints/whole.safetensors").exists()
+
+
+def test_what_did_not_reach_the_bucket_is_removed_after_a_day(
+    settings: object, tmp_path: Path
+) -> None:
+    settings.MSS_DATA_DIR = tmp_path  # type: ignore[attr-defined]
+    now = time.time()
+    for name, age in (("old", 90_000), ("new", 10), ("going on", 90_000)):
+        place = tmp_path / "downloads" / name
+        place.mkdir(parents=True)
+        for file in (".lock", "model.safetensors"):
+            (place / file).write_bytes(b"half")
+            os.utime(place / file, (now - age, now - age))
+    with (tmp_path / "downloads/going on/.lock").open() as held:
+        lock(held.fileno())
+        assert bucket.remove_old(parts.KEPT_SECONDS) == 1
+    left = sorted(path.name for path in (tmp_path / "downloads").iterdir())
+    assert left == ["going on", "new"]
+
+
+@pytest.mark.parametrize(("installed", "ids"), [(True, []), (False, ["downloads.E001"])])
+def test_bucket_without_its_package_is_an_error_at_the_start(
+    settings: object, monkeypatch: pytest.MonkeyPatch, installed: bool, ids: list[str]
+) -> None:
+    monkeypatch.setattr(s3, "is_installed", lambda: installed)
+    settings.MSS_S3_BUCKET = s3.Bucket("kept")  # type: ignore[attr-defined]
+    assert [found.id for found in checks.bucket_can_be_reached(None)] == ids
+    assert bucket.is_set_up() is installed
+    settings.MSS_S3_BUCKET = None  # type: ignore[attr-defined]
+    assert checks.bucket_can_be_reached(None) == []
+    assert not bucket.is_set_up()

@@ -172,7 +172,7 @@ def test_a_near_miss_of_a_name_without_our_prefix_is_refused_too() -> None:
 
 
 def test_other_programs_variables_are_none_of_our_business() -> None:
-    assert load({"PATH": "/bin", "LANG": "C", "COMFYUI_MODELS": "x", "URL": "y"}) == load({})
+    assert load({"PATH": "/bin", "LANG": "C", "COMFYUI_PATH": "x", "URL": "y"}) == load({})
 
 
 @given(st.dictionaries(st.sampled_from(sorted(ALIASES)), st.text(max_size=15), max_size=4))

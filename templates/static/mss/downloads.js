@@ -111,7 +111,7 @@ function row(job) {
   const act = (action, done) => async () => {
     await ask(`/jobs/${job.job_id}/${action}`, {});
     say(done);
-    await refresh();
+    await watch();
   };
   return element(
     "li",
@@ -147,6 +147,9 @@ async function refresh() {
   return jobs.some((job) => job.can_cancel);
 }
 
+let timer;
+
+// Now, and again in a while: sooner where something moves.
 async function watch() {
   let isActive = false;
   try {
@@ -154,7 +157,8 @@ async function watch() {
   } catch (error) {
     complain(error);
   }
-  setTimeout(watch, isActive ? POLL : 5 * POLL);
+  clearTimeout(timer);
+  timer = setTimeout(watch, isActive ? POLL : 5 * POLL);
 }
 
 // --- asking for one ---------------------------------------------------------------------------
@@ -162,7 +166,7 @@ async function watch() {
 async function add(wish) {
   await ask("/jobs", wish);
   say("It is in the list below.");
-  await refresh();
+  await watch();
 }
 
 function choices() {

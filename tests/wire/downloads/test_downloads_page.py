@@ -23,12 +23,6 @@ AS_SCRIPT = {"Accept": "application/json", "Sec-Fetch-Mode": "cors"}
 
 
 @pytest.fixture(scope="module")
-def sites() -> Iterator[Sites]:
-    with Sites() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def shop(
     tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread, sites: Sites
 ) -> Iterator[Gateway]:
@@ -40,17 +34,17 @@ def shop(
 def test_person_adds_a_model_and_watches_it_come(
     shop: Gateway, sites: Sites, chromium_page: Page
 ) -> None:
-    sites.on_huggingface("org/page", "of the page.safetensors", safetensors(20_000_000, seed=20))
+    sites.on_huggingface("org/page", "of-the-page.safetensors", safetensors(20_000_000, seed=20))
     sites.slow = 0.01
     log_in(chromium_page, shop.url, session(shop, ALICE))
     wrong = complaints(chromium_page)
     chromium_page.goto(f"{shop.url}/account")
     chromium_page.get_by_role("link", name="Downloads").click()
     expect(chromium_page.get_by_role("heading", name="Downloads", exact=True)).to_be_visible()
-    chromium_page.get_by_label("Site").select_option("huggingface")
-    address = f"{sites.huggingface.url}/org/page/blob/main/of%20the%20page.safetensors"
+    chromium_page.get_by_label("Site", exact=True).select_option("huggingface")
+    address = f"{sites.huggingface.url}/org/page/blob/main/of-the-page.safetensors"
     chromium_page.get_by_label("Address of the model's page or file").fill(address)
-    chromium_page.get_by_label("Folder").select_option("vae")
+    chromium_page.get_by_label("Folder", exact=True).select_option("vae")
     chromium_page.get_by_role("button", name="Download", exact=True).click()
     expect(chromium_page.get_by_role("status")).to_have_text("It is in the list below.")
     jobs = chromium_page.get_by_role("list", name="Your downloads")
@@ -69,7 +63,7 @@ def test_person_is_told_why_and_tries_again(
     log_in(chromium_page, shop.url, session(shop, ALICE))
     wrong = complaints(chromium_page)
     chromium_page.goto(shop.url + WHERE)
-    chromium_page.get_by_label("Site").select_option("huggingface")
+    chromium_page.get_by_label("Site", exact=True).select_option("huggingface")
     chromium_page.get_by_label("Address of the model's page or file").fill(
         f"{sites.huggingface.url}/org/closed/resolve/main/m.safetensors"
     )

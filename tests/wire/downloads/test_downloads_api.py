@@ -25,12 +25,6 @@ result = list(SourceKey.objects.values_list("value", flat=True))
 
 
 @pytest.fixture(scope="module")
-def sites() -> Iterator[Sites]:
-    with Sites() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def shop(
     tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread, sites: Sites
 ) -> Iterator[Gateway]:

@@ -22,12 +22,6 @@ from tests.services import own_database
 REDIS = "redis://127.0.0.1:6379/8"
 
 
-@pytest.fixture(scope="module")
-def sites() -> Iterator[Sites]:
-    with Sites() as found:
-        yield found
-
-
 @pytest.fixture(scope="module", params=["embedded", "redis"])
 def shop(
     request: pytest.FixtureRequest,
