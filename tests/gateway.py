@@ -22,6 +22,15 @@ from tests.cast import CREATE, PASSWORD, Person
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
 DATABASE_NAME = "gateway.sqlite3"
+PREPARE = """
+from contextlib import redirect_stdout
+from io import StringIO
+from django.core.management import call_command
+# What its checks print must not get between the console's answers.
+with redirect_stdout(StringIO()) as said:
+    call_command("prepare", stdout=said)
+result = said.getvalue()
+"""
 
 
 def free_port() -> int:
@@ -119,8 +128,8 @@ class Gateway:
             # Migrating takes seconds, and every gateway comes to the same tables.
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             shutil.copy(_migrated_database(), database)
-        done = self.manage("prepare")
-        for line in done.stdout.splitlines():
+        said = self.run(PREPARE)
+        for line in said.splitlines():
             if line.startswith("setup-token "):
                 self.setup_token = line.split()[1]
         return self

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.accounts.acting import session
-from tests.cast import ALICE, CAST, PASSWORD, POWER
+from tests.cast import ADMIN, ALICE, CAST, PASSWORD, POWER
 from tests.client import Client
 from tests.comfydisk import ComfyDisk
 from tests.fakecomfy.thread import FakeComfyThread
@@ -67,10 +67,11 @@ def clean_odd_log(odd_gateway: Gateway, odd_tokens: dict[str, str]) -> Iterator[
     assert faults(odd_gateway.log()[before:], [PASSWORD, *odd_tokens.values()]) == []
 
 
-@pytest.fixture
-def known(admin: Client) -> None:
-    """The gateway knows what ComfyUI has now, whatever other tests added or took away: a node
+@pytest.fixture(scope="module")
+def known(gateway: Gateway, people: "People") -> None:
+    """The gateway knows what ComfyUI has now, whatever other modules added or took away: a node
     that nobody has makes it look."""
+    admin = Client(gateway.url, people.token(ADMIN))
     admin.post("/prompt", json={"prompt": {"1": {"class_type": "NoSuchNode", "inputs": {}}}})
 
 
