@@ -118,8 +118,9 @@ def _offered(stage: Stage, plan: Plan, connections: int) -> Offered:
 def _prompt_ms() -> float:
     """Processor time of the checks of a prompt that concern models."""
     names = {
+        # Without spaces: at one the name of an embedding in a text ends.
         folder: tuple(
-            f"group {n % 23}/a model with a name v{n:04}.safetensors" for n in range(count)
+            f"group_{n % 23}/a_model_with_a_name_v{n:04}.safetensors" for n in range(count)
         )
         for folder, count in (("checkpoints", 600), ("loras", 1800), ("embeddings", 600))
     }
@@ -131,7 +132,7 @@ def _prompt_ms() -> float:
     text = {"input": {"required": {"text": ["STRING", {}], "clip": ["CLIP"]}}}
     infos: dict[str, Any] = {**loaders, "text": text}
     specs = {name: node_spec(info, known, frozenset()) for name, info in infos.items()}
-    given = Grants(frozenset((folder, f"group {n}/*") for folder in names for n in range(23)))
+    given = Grants(frozenset((folder, f"group_{n}/*") for folder in names for n in range(23)))
     graph = {str(number): _node(number, names) for number in range(NODES)}
     times = []
     for _ in range(_CHECKS):
