@@ -1,0 +1,161 @@
+"""Opens videos with PyAV (ffmpeg) and decodes a few frames of each, spread over the whole.
+
+Only containers and codecs that browsers play: ffmpeg knows hundreds, playlists that name other
+files and addresses among them (https://ffmpeg.org/ffmpeg-formats.html, format_whitelist).
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from PIL import Image
+
+from comfyproxy.nsfw.config import FrameLimits
+from comfyproxy.nsfw.errors import Unscorable
+from comfyproxy.nsfw.score import Reason
+from comfyproxy.nsfw.stills import require_pixels
+from comfyproxy.nsfw.views import views
+
+_FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,ogg,mpegts,mpeg,mpegvideo,flv"
+_VIDEO_CODECS: Final = (
+    "h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "theora", "mpeg1video", "mpeg2video",
+    "mpegvideo", "mpeg4", "mjpeg", "h263", "flv", "prores", "ffv1", "png", "gif",
+)  # fmt: skip
+_AUDIO_CODECS: Final = ("aac", "mp3", "mp3float", "mp2", "ac3", "opus", "vorbis", "flac")
+_OPTIONS: Final = {
+    "protocol_whitelist": "file",
+    "format_whitelist": _FORMATS,
+    "codec_whitelist": ",".join(_VIDEO_CODECS + _AUDIO_CODECS),
+}
+# More tracks than anybody makes: which one a player chooses is its own affair.
+_MAX_TRACKS: Final = 4
+_SOUND: Final = ("audio", "subtitle")
+# Packets read for one sample, mostly sound between the pictures; broken ones among them.
+_MAX_PACKETS: Final = 20_000
+# Later than the end of any video: seeking there finds the last key frame.
+_THE_END_SECONDS: Final = 1_000_000
+_TURNS: Final = {
+    90: Image.Transpose.ROTATE_90,
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_270,
+}
+
+
+def video_views(path: Path, limits: FrameLimits) -> Iterator[Image.Image]:
+    """What stands for a video: frames at its beginning, its end and between.
+
+    Raises:
+        Unscorable: not a frame can be decoded, or they are too large, or it is sound only
+        MemoryError
+    """
+    found = 0
+    try:
+        with av.open(f"file:{path.absolute()}", "r", options=dict(_OPTIONS)) as container:
+            tracks = _tracks(container)
+            for track in tracks:
+                for frame in _Samples(container, track, limits):
+                    found += 1
+                    yield from views(_picture(frame, limits), limits.side, _turn(frame))
+    except (Unscorable, MemoryError):
+        raise
+    except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
+        if not found:
+            raise Unscorable(Reason.UNDECODABLE) from error
+    if not found:
+        raise Unscorable(Reason.UNDECODABLE)
+
+
+def _tracks(container: InputContainer) -> list[VideoStream]:
+    tracks = list(container.streams.video)
+    if not tracks:
+        is_sound = container.streams and all(each.type in _SOUND for each in container.streams)
+        raise Unscorable(Reason.NOT_VISUAL if is_sound else Reason.UNDECODABLE)
+    if len(tracks) > _MAX_TRACKS:
+        raise Unscorable(Reason.TOO_LARGE)
+    return tracks
+
+
+def _picture(frame: VideoFrame, limits: FrameLimits) -> Image.Image:
+    scale = max(1.0, max(frame.width, frame.height) / limits.side)
+    width, height = (max(2, round(length / scale)) for length in (frame.width, frame.height))
+    small = frame.reformat(width=width, height=height, format="rgb24")
+    picture = small.to_image()
+    assert isinstance(picture, Image.Image)
+    return picture
+
+
+def _turn(frame: VideoFrame) -> Image.Transpose | None:
+    return _TURNS.get(frame.rotation % 360)
+
+
+class _Samples:
+    """Iterates over frames of a track: the first, the last, then those between by time."""
+
+    def __init__(self, container: InputContainer, track: VideoStream, limits: FrameLimits) -> None:
+        self._container = container
+        self._track = track
+        self._limits = limits
+        context = track.codec_context
+        require_pixels((context.width, context.height), limits)
+        # One core, and as few frames in memory as can be. The decoder itself refuses larger
+        # frames than the header told of.
+        context.thread_count = 1
+        context.options = {"max_pixels": str(limits.pixels)}
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        first = self._decoded(0.0)
+        start = 0.0
+        if first is not None:
+            start = first.time or 0.0
+            yield first
+        if self._limits.frames == 1:
+            return
+        last = self._from(_THE_END_SECONDS, _THE_END_SECONDS)
+        end = self._told_end()
+        if last is not None:
+            # What the header tells may be too much or too little.
+            end = last.time or end
+            yield last
+        between = self._limits.frames - 2
+        for step in range(1, between + 1):
+            at = start + (end - start) * step / (between + 1)
+            frame = self._from(at, at)
+            if frame is not None:
+                yield frame
+
+    def _told_end(self) -> float:
+        track = self._track
+        if track.duration and track.time_base:
+            return float(track.duration * track.time_base)
+        return (self._container.duration or 0) / av.time_base
+
+    def _from(self, key_before: float, until: float) -> VideoFrame | None:
+        try:
+            self._container.seek(round(key_before * av.time_base), backward=True)
+        except (av.FFmpegError, OSError):
+            return None
+        return self._decoded(until)
+
+    def _decoded(self, until: float) -> VideoFrame | None:
+        """The frame at a time, or the one that is reached before it becomes too much work."""
+        deadline = time.monotonic() + self._limits.video_seconds
+        steps, found = 0, None
+        for frame in self._decoding():
+            require_pixels((frame.width, frame.height), self._limits)
+            found, steps = frame, steps + 1
+            is_there = frame.time is None or frame.time >= until
+            if is_there or steps >= self._limits.video_steps or time.monotonic() > deadline:
+                break
+        return found
+
+    def _decoding(self) -> Iterator[VideoFrame]:
+        for packet in islice(self._container.demux(self._track), _MAX_PACKETS):
+            with suppress(av.error.InvalidDataError, av.error.EOFError):
+                yield from packet.decode()
