@@ -55,9 +55,9 @@ class FrameLimits:
     animation_frames: int = 20_000
     animation_pixels: int = 4_000_000_000
     # Decoding from a video's key frame towards a sample ends after so many frames or seconds:
-    # what is reached then is the sample.
-    video_steps: int = 300
-    video_seconds: float = 1.5
+    # what is reached then is the sample, unless it is nearer to the one before.
+    video_steps: int = 600
+    video_seconds: float = 3.0
 
 
 def available(kind: ClassifierKind) -> bool:

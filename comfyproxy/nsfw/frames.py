@@ -5,16 +5,20 @@ Run it in a process of its own (child.py): what it calls is C code that decodes 
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from PIL import Image
 
 from comfyproxy.nsfw.config import FrameLimits, has_video
 from comfyproxy.nsfw.errors import Unscorable
-from comfyproxy.nsfw.kinds import HEAD_BYTES, Kind, kind_of, kind_of_name, may_hold_video
+from comfyproxy.nsfw.kinds import HEAD_BYTES, Kind, kind_of, kind_of_name
 from comfyproxy.nsfw.score import Reason
 from comfyproxy.nsfw.stills import still_views
 
 __all__ = ["FrameLimits", "frames"]
+
+_MAX_BOXES: Final = 256
+_MOVIES: Final = (b"moov", b"moof")
 
 
 def frames(path: Path, limits: FrameLimits | None = None) -> Iterator[Image.Image]:
@@ -42,7 +46,7 @@ def frames(path: Path, limits: FrameLimits | None = None) -> Iterator[Image.Imag
     if size > (limits.image_bytes if kind is Kind.IMAGE else limits.video_bytes):
         raise Unscorable(Reason.TOO_LARGE)
     yield from _once(_views(path, kind, limits))
-    if kind is Kind.IMAGE and (told is Kind.VIDEO or may_hold_video(head)):
+    if kind is Kind.IMAGE and (told is Kind.VIDEO or _holds_movie(path)):
         yield from _once(_perhaps(path, limits))
 
 
@@ -55,6 +59,26 @@ def _views(path: Path, kind: Kind, limits: FrameLimits) -> Iterator[Image.Image]
         yield from video_views(path, limits)
     else:
         raise Unscorable(Reason.NO_VIDEO_SUPPORT)
+
+
+def _holds_movie(path: Path) -> bool:
+    """Whether a player would find a video in a picture: AVIF's boxes may hold both, and the first
+    bytes of an icon can be the head of a box that players skip (ISO/IEC 14496-12, 4.2)."""
+    at, length = 0, path.stat().st_size
+    with path.open("rb") as file:
+        for _ in range(_MAX_BOXES):
+            file.seek(at)
+            head = file.read(16)
+            if head[4:8] in _MOVIES:
+                return True
+            size = int.from_bytes(head[:4])
+            if size == 1:
+                size = int.from_bytes(head[8:])
+            at += size
+            if size < 8 or len(head) < 8 or at >= length:
+                return False
+    # So many that it is made to be odd.
+    return True
 
 
 def _perhaps(path: Path, limits: FrameLimits) -> Iterator[Image.Image]:

@@ -121,12 +121,6 @@ def kind_of_name(filename: str) -> Kind:
     return _SUFFIXES.get(_suffix(filename), Kind.OTHER)
 
 
-def may_hold_video(head: bytes) -> bool:
-    """Whether a file that is a picture may be played as a video too: AVIF's boxes may hold both,
-    and an icon's first bytes can be the head of a box that players skip."""
-    return _kind_of_boxes(head) is not Kind.OTHER
-
-
 def may_be_visual(filename: str) -> bool:
     """Whether a browser might show a file of this name as a picture or video.
 

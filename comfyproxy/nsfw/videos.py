@@ -4,10 +4,10 @@ Only containers and codecs that browsers play: ffmpeg knows hundreds, playlists 
 files and addresses among them (https://ffmpeg.org/ffmpeg-formats.html, format_whitelist).
 """
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +41,9 @@ _SOUND: Final = ("audio", "subtitle")
 _MAX_PACKETS: Final = 20_000
 # Later than the end of any video: seeking there finds the last key frame.
 _THE_END_SECONDS: Final = 1_000_000
+_BEGINNING: Final = -math.inf
+# By how much of its length a video may be longer or shorter than its header tells.
+_ROUGHLY: Final = 0.2
 _TURNS: Final = {
     90: Image.Transpose.ROTATE_90,
     180: Image.Transpose.ROTATE_180,
@@ -58,16 +61,16 @@ def video_views(path: Path, limits: FrameLimits) -> Iterator[Image.Image]:
     found = 0
     try:
         with av.open(f"file:{path.absolute()}", "r", options=dict(_OPTIONS)) as container:
-            tracks = _tracks(container)
-            for track in tracks:
+            for index, track in enumerate(_tracks(container)):
+                if index > 0:
+                    container.seek(0)
                 for frame in _Samples(container, track, limits):
                     found += 1
                     yield from views(_picture(frame, limits), limits.side, _turn(frame))
     except (Unscorable, MemoryError):
         raise
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
-        if not found:
-            raise Unscorable(Reason.UNDECODABLE) from error
+        raise Unscorable(Reason.UNDECODABLE) from error
     if not found:
         raise Unscorable(Reason.UNDECODABLE)
 
@@ -96,7 +99,7 @@ def _turn(frame: VideoFrame) -> Image.Transpose | None:
 
 
 class _Samples:
-    """Iterates over frames of a track: the first, the last, then those between by time."""
+    """Iterates over frames of a track: the first, some by their time, the last."""
 
     def __init__(self, container: InputContainer, track: VideoStream, limits: FrameLimits) -> None:
         self._container = container
@@ -108,54 +111,96 @@ class _Samples:
         # frames than the header told of.
         context.thread_count = 1
         context.options = {"max_pixels": str(limits.pixels)}
+        # The time of the latest sample; what cut the way to it short, if anything did.
+        self._at = _BEGINNING
+        self._cut: Reason | None = None
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        first = self._decoded(0.0)
-        start = 0.0
-        if first is not None:
-            start = first.time or 0.0
-            yield first
+        first = self._decoded(_BEGINNING)
+        if first is None:
+            return
+        yield first
         if self._limits.frames == 1:
             return
-        last = self._from(_THE_END_SECONDS, _THE_END_SECONDS)
-        end = self._told_end()
-        if last is not None:
-            # What the header tells may be too much or too little.
-            end = last.time or end
+        start, end = first.time or 0.0, self._told_end()
+        for _ in range(2):
+            yield from self._between(start, end)
+            last = self._last(end)
+            if last is None:
+                return
             yield last
-        between = self._limits.frames - 2
-        for step in range(1, between + 1):
-            at = start + (end - start) * step / (between + 1)
-            frame = self._from(at, at)
+            real = last.time or 0.0
+            if abs(real - end) <= max(_ROUGHLY * (end - start), 1.0):
+                return
+            # The header told too much or too little.
+            end = real
+
+    def _between(self, start: float, end: float) -> Iterator[VideoFrame]:
+        steps = self._limits.frames - 1
+        before = self._at = start
+        for step in range(1, steps):
+            target = start + (end - start) * step / steps
+            frame = self._from(target, target)
+            if frame is None:
+                return
+            self._at = target if frame.time is None else frame.time
+            if self._at < before and self._cut is not None:
+                # So far from its key frame that it cannot be reached: not even near this
+                # sample's own part of the video.
+                raise Unscorable(self._cut)
+            yield frame
+            before = target
+
+    def _last(self, end: float) -> VideoFrame | None:
+        # Some formats know nothing behind their end.
+        for key_before in (_THE_END_SECONDS, end, end - 1):
+            frame = self._from(key_before, math.inf)
+            if self._cut is not None:
+                raise Unscorable(self._cut)
             if frame is not None:
-                yield frame
+                return frame
+        return None
 
     def _told_end(self) -> float:
         track = self._track
+        start = float((track.start_time or 0) * (track.time_base or 0))
         if track.duration and track.time_base:
-            return float(track.duration * track.time_base)
-        return (self._container.duration or 0) / av.time_base
+            return start + float(track.duration * track.time_base)
+        return start + (self._container.duration or 0) / av.time_base
 
     def _from(self, key_before: float, until: float) -> VideoFrame | None:
+        self._cut = None
         try:
-            self._container.seek(round(key_before * av.time_base), backward=True)
+            self._container.seek(max(0, round(key_before * av.time_base)), backward=True)
         except (av.FFmpegError, OSError):
             return None
         return self._decoded(until)
 
     def _decoded(self, until: float) -> VideoFrame | None:
-        """The frame at a time, or the one that is reached before it becomes too much work."""
+        """The frame at a time, or the one that is reached before it becomes too much work; None
+        where the track has ended."""
         deadline = time.monotonic() + self._limits.video_seconds
         steps, found = 0, None
+        self._cut = None
         for frame in self._decoding():
             require_pixels((frame.width, frame.height), self._limits)
-            found, steps = frame, steps + 1
-            is_there = frame.time is None or frame.time >= until
-            if is_there or steps >= self._limits.video_steps or time.monotonic() > deadline:
-                break
+            found = frame
+            if frame.time is None or frame.time >= until:
+                return found
+            # What was passed for the sample before does not count again.
+            steps += frame.time > self._at
+            if steps >= self._limits.video_steps:
+                self._cut = Reason.TOO_LARGE
+            elif time.monotonic() > deadline:
+                self._cut = Reason.TIMEOUT
+            if self._cut is not None:
+                return found
         return found
 
     def _decoding(self) -> Iterator[VideoFrame]:
-        for packet in islice(self._container.demux(self._track), _MAX_PACKETS):
+        for number, packet in enumerate(self._container.demux(self._track)):
+            if number >= _MAX_PACKETS:
+                self._cut = Reason.TOO_LARGE
+                return
             with suppress(av.error.InvalidDataError, av.error.EOFError):
                 yield from packet.decode()
