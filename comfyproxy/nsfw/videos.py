@@ -42,6 +42,8 @@ _MAX_PACKETS: Final = 20_000
 # Later than the end of any video: seeking there finds the last key frame.
 _THE_END_SECONDS: Final = 1_000_000
 _BEGINNING: Final = -math.inf
+# Half the distance that key frames usually have (x264's keyint is 250).
+_NEAR_FRAMES: Final = 125
 # By how much of its length a video may be longer or shorter than its header tells.
 _ROUGHLY: Final = 0.2
 _TURNS: Final = {
@@ -114,6 +116,8 @@ class _Samples:
         # The time of the latest sample; what cut the way to it short, if anything did.
         self._at = _BEGINNING
         self._cut: Reason | None = None
+        # What comes behind the latest sample, once there is one.
+        self._coming: Iterator[VideoFrame] | None = self._decoding()
 
     def __iter__(self) -> Iterator[VideoFrame]:
         first = self._decoded(_BEGINNING)
@@ -126,21 +130,22 @@ class _Samples:
         for _ in range(2):
             yield from self._between(start, end)
             last = self._last(end)
-            if last is None:
-                return
-            yield last
-            real = last.time or 0.0
+            if last is not None:
+                self._at = last.time or 0.0
+                yield last
+            real = self._at
             if abs(real - end) <= max(_ROUGHLY * (end - start), 1.0):
                 return
             # The header told too much or too little.
-            end = real
+            end, self._coming = real, None
 
     def _between(self, start: float, end: float) -> Iterator[VideoFrame]:
         steps = self._limits.frames - 1
         before = self._at = start
         for step in range(1, steps):
             target = start + (end - start) * step / steps
-            frame = self._from(target, target)
+            near = self._is_near(target)
+            frame = self._decoded(target) if near else self._from(target, target)
             if frame is None:
                 return
             self._at = target if frame.time is None else frame.time
@@ -152,6 +157,10 @@ class _Samples:
             before = target
 
     def _last(self, end: float) -> VideoFrame | None:
+        if self._is_near(end):
+            frame = self._decoded(math.inf)
+            if self._cut is None:
+                return frame
         # Some formats know nothing behind their end.
         for key_before in (_THE_END_SECONDS, end, end - 1):
             frame = self._from(key_before, math.inf)
@@ -161,6 +170,12 @@ class _Samples:
                 return frame
         return None
 
+    def _is_near(self, target: float) -> bool:
+        """Whether decoding on is less work than to begin anew at a key frame, which in a short
+        video may be its first frame."""
+        rate = float(self._track.average_rate or 0)
+        return self._coming is not None and 0 < (target - self._at) * rate <= _NEAR_FRAMES
+
     def _told_end(self) -> float:
         track = self._track
         start = float((track.start_time or 0) * (track.time_base or 0))
@@ -169,11 +184,12 @@ class _Samples:
         return start + (self._container.duration or 0) / av.time_base
 
     def _from(self, key_before: float, until: float) -> VideoFrame | None:
-        self._cut = None
+        self._cut, self._coming = None, None
         try:
             self._container.seek(max(0, round(key_before * av.time_base)), backward=True)
         except (av.FFmpegError, OSError):
             return None
+        self._coming = self._decoding()
         return self._decoded(until)
 
     def _decoded(self, until: float) -> VideoFrame | None:
@@ -182,7 +198,7 @@ class _Samples:
         deadline = time.monotonic() + self._limits.video_seconds
         steps, found = 0, None
         self._cut = None
-        for frame in self._decoding():
+        for frame in self._coming or ():
             require_pixels((frame.width, frame.height), self._limits)
             found = frame
             if frame.time is None or frame.time >= until:
@@ -195,6 +211,7 @@ class _Samples:
                 self._cut = Reason.TIMEOUT
             if self._cut is not None:
                 return found
+        self._coming = None
         return found
 
     def _decoding(self) -> Iterator[VideoFrame]:

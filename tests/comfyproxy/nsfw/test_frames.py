@@ -85,6 +85,7 @@ def test_picture_is_turned_by_exif_it_is_seen_as_browsers_turn_it(
     assert picture.size == ((40, 60) if orientation in (6, 8) else (60, 40))
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_exif_is_nonsense_the_picture_is_seen(path: Path) -> None:
     exif = b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(20)
     assert seen(path, encoded(Image.new("RGB", (60, 40), RED), "JPEG", exif=exif)) == [RED]
@@ -238,6 +239,7 @@ def test_picture_has_more_bytes_than_allowed_it_is_too_large(path: Path) -> None
     assert refusal(path, content, image_bytes=len(content) - 1) is Reason.TOO_LARGE
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_picture_has_more_pixels_than_allowed_it_is_not_decoded(path: Path) -> None:
     content = encoded(Image.new("RGB", (40, 41), RED), "PNG")
     assert refusal(path, content, pixels=1639) is Reason.TOO_MANY_PIXELS
