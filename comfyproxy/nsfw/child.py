@@ -116,7 +116,9 @@ def _say(answers: BinaryIO, answer: Mapping[str, Any]) -> None:
 
 def _limit(memory_mb: int) -> None:
     memory = memory_mb * 1024**2
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    if sys.platform != "darwin":
+        # macOS knows the limit but refuses to set it.
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
     # It has nothing to write to disk.

@@ -28,8 +28,9 @@ class Scorer:
 
     Args:
         seconds: for one file; then the process is killed
-        memory_mb: address space of the process. onnxruntime and the weights take most of 1 GB,
-            the largest allowed picture 1 GB more
+        memory_mb: address space of the process. With OpenNSFW it starts at 0.25 GB; the largest
+            allowed picture (100 million pixels with alpha) takes it to 1.4 GB, an animation of
+            such to more
         idle_seconds: after this time without a file the process is ended
     """
 
