@@ -5,7 +5,7 @@
     ├─ 401 AuthRequired AUTH_REQUIRED · TokenInvalid · TokenExpired · TokenRevoked
     │      InvalidCredentials INVALID_CREDENTIALS
     ├─ 403 PermissionDenied · CrossOrigin · IpBlocked
-    │      ModelNotAllowed · FileNotAllowed · NodeNotAllowed
+    │      ModelNotAllowed · FileNotAllowed · NodeNotAllowed · NsfwBlocked
     ├─ 404 NotFound          405 MethodNotAllowed      409 Conflict (code varies)
     ├─ 413 TooLarge          429 Throttled, LockedOut, QuotaExceeded
     └─ 502 UpstreamUnreachable   504 UpstreamTimeout   500 InternalError
@@ -137,6 +137,14 @@ class NodeNotAllowed(GatewayError):
     code = "NODE_NOT_ALLOWED"
     status = 403
     sentence = "The prompt uses a node that your role does not allow."
+
+
+class NsfwBlocked(GatewayError):
+    """`reason`: `explicit`, `unknown` (nobody could judge it) or `unchecked` (it is looked at)."""
+
+    code = "NSFW_BLOCKED"
+    status = 403
+    sentence = "Your account does not show explicit images, and this is taken for one."
 
 
 class NotFound(GatewayError):

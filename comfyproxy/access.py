@@ -2,7 +2,7 @@
 
 from accounts.errors import NotFound
 from accounts.identity import Identity
-from comfyproxy import filerecords, reconcile, tombstones, upstream
+from comfyproxy import filerecords, quarantine, reconcile, tombstones, upstream
 from comfyproxy.files import FileRef, is_own, namespace_of
 from comfyproxy.prompts.mapping import candidates
 from comfyproxy.sharing import sees_files, shares
@@ -16,9 +16,17 @@ async def resolve(ref: FileRef, identity: Identity, *, moves_outputs: bool = Fal
     prompts) an output's too.
 
     Raises:
-        NotFound: also for what is another's, and what went with a deleted user
+        NotFound: also for what is another's, what went with a deleted user, and what
+            administrators put in quarantine
         UpstreamUnreachable, UpstreamTimeout
     """
+    chosen = await _resolve(ref, identity, moves_outputs)
+    if await quarantine.hides(chosen, identity):
+        raise NotFound
+    return chosen
+
+
+async def _resolve(ref: FileRef, identity: Identity, moves_outputs: bool) -> FileRef:
     recordable = ref.type != "input" and namespace_of(ref.subfolder) is None
     if recordable and await _is_recorded(ref, identity):
         return ref

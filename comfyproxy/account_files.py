@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from asgiref.sync import async_to_sync
 from django.http import HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
@@ -11,7 +12,7 @@ from accounts import errors, login
 from accounts.identity import Identity
 from accounts.middleware import check_own_page, cookie_identity
 from accounts.pages import Page, sent_credential, text_field, wants_page
-from comfyproxy import userfiles
+from comfyproxy import nsfwgate, userfiles
 from comfyproxy.attachments import as_download
 from comfyproxy.userdata import trees
 from comfyproxy.userdata.entries import Entry
@@ -84,6 +85,7 @@ def _version(identity: Identity, version_id: str) -> HttpResponse:
     found = trees.of_user(identity.namespace).versions.find(version_id)
     if found is None:
         raise errors.NotFound("This version is not there any more.")
+    async_to_sync(nsfwgate.require_bytes)(found[1], found[0].path, identity)
     return as_download(found[0].path, found[1])
 
 

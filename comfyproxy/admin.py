@@ -10,7 +10,13 @@ from django.http import HttpRequest
 from accounts.adminbase import ReadOnlyAdmin, TellingAdmin
 
 # These register themselves.
-from comfyproxy import admin_files, admin_grants, admin_prompts, admin_userfiles  # noqa: F401
+from comfyproxy import (  # noqa: F401
+    admin_files,
+    admin_grants,
+    admin_prompts,
+    admin_review,
+    admin_userfiles,
+)
 from comfyproxy.models import Backend, BroadcastEvent, FormerNamespace, RouteRule
 
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
+from asgiref.sync import async_to_sync
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -16,8 +17,9 @@ from django.urls import path, reverse
 from accounts import errors
 from accounts.adminbase import ROLE_FILTER, ReadOnlyAdmin, TellingAdmin, actor_of
 from accounts.login import client_ip
+from accounts.middleware import page_identity
 from accounts.models import Role, User
-from comfyproxy import filekeeping
+from comfyproxy import filekeeping, nsfwgate
 from comfyproxy.attachments import as_download
 from comfyproxy.filekeeping import SHARED, Act, Holder
 from comfyproxy.models import FormerNamespace, SettingDefault, UserTree
@@ -195,6 +197,10 @@ class UserTreeAdmin(ReadOnlyAdmin):
             if found is None:
                 raise errors.NotFound("This version is not there any more.")
             name, data = found[0].path, found[1]
+        identity = page_identity(request)
+        if identity is None:
+            raise errors.AuthRequired
+        async_to_sync(nsfwgate.require_bytes)(data, name, identity)
         return as_download(name, data)
 
     def _do(self, request: HttpRequest, holder: Holder) -> None:

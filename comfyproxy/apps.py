@@ -9,9 +9,11 @@ class ComfyproxyConfig(AppConfig):
 
     def ready(self) -> None:
         # Every line of the table must have its handler: better a failed start than a 500.
-        from comfyproxy import checks, former, handlers, routerules
+        from accounts.api import views
+        from comfyproxy import checks, former, handlers, nsfwapi, routerules
 
         handlers.resolve_all()
         routerules.connect_signals()
         former.connect()
         checks.register_all()
+        views.add_to_me("nsfw", nsfwapi.told)

@@ -6,9 +6,13 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from comfyproxy import nsfwpolicy
+from comfyproxy.nsfw.config import why_not
+
 
 def register_all() -> None:
     register(upstream_is_not_the_gateway)
+    register(classifier_is_installed)
 
 
 def upstream_is_not_the_gateway(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -24,3 +28,13 @@ def upstream_is_not_the_gateway(app_configs: Any, **kwargs: Any) -> list[CheckMe
             )
         ]
     return []
+
+
+def classifier_is_installed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A classifier that cannot run would block every picture for who is kept from some."""
+    kind = nsfwpolicy.kind()
+    missing = "" if kind is None else why_not(kind)
+    if not missing:
+        return []
+    sentence, _, command = missing.partition(": ")
+    return [Error(f"{sentence}.", hint=command, id="comfyproxy.E002")]

@@ -14,9 +14,11 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.dbthread import in_db_thread
+from accounts.dbthread import in_db_thread, later
+from comfyproxy import wake
 from comfyproxy.files import FileRef
 from comfyproxy.models import FileOwner, FileRecord
+from comfyproxy.nsfw.kinds import may_be_visual
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ def _add(
             part = {ref: files[ref] for ref in refs[start : start + _CHUNK]}
             with transaction.atomic():
                 _add_chunk(part, user_id, prompt_id, moment)
+        later(wake.scorer)
     except IntegrityError:
         logger.info("files of %s are nobody's: their user was deleted meanwhile", prompt_id)
 
@@ -73,6 +76,9 @@ def _add_chunk(
     rows = sorted((FileRecord.of(ref, moment) for ref in files), key=lambda row: row.key)
     FileRecord.objects.bulk_create(rows, ignore_conflicts=True)
     by_key = {FileRecord.key_of(ref): (ref.type, version) for ref, version in files.items()}
+    pictures = [FileRecord.key_of(ref) for ref in files if may_be_visual(ref.filename)]
+    # For the worker that judges pictures; the message to it may be lost, this is not.
+    FileRecord.objects.filter(key__in=pictures).update(unscored_since=moment)
     found = dict(FileRecord.objects.filter(key__in=by_key).values_list("pk", "key"))
     prompt = None if prompt_id is None else UUID(prompt_id)
     owners = [

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
 
@@ -17,9 +18,9 @@ import aiohttp
 from django.db import Error as DatabaseError
 
 from accounts.capabilities import Capability
-from accounts.errors import GatewayError, Throttled, UpstreamUnreachable
+from accounts.errors import GatewayError, NsfwBlocked, Throttled, UpstreamUnreachable
 from accounts.identity import Identity
-from comfyproxy import broadcasts, ownership, reconcile, stall, upstream
+from comfyproxy import broadcasts, nsfwgate, ownership, reconcile, stall, upstream
 from comfyproxy.files import is_own
 from comfyproxy.filters.features import shown_features
 from comfyproxy.filters.outcome import Outcome
@@ -28,6 +29,7 @@ from comfyproxy.filters.queue import Ownership
 from comfyproxy.outbox import EVENT_LIMIT_BYTES, Frame, Outbox
 from comfyproxy.queuewatch import watch
 from comfyproxy.relay import (
+    DROPPED,
     RunState,
     Sort,
     Verdict,
@@ -55,6 +57,9 @@ NOTE_SECONDS: Final = 0.5
 RUN_NOTE_SECONDS: Final = 1.0
 EVENT_NOTE_FILES: Final = 16
 END_NOTE_SECONDS: Final = 30.0
+# The same until a finished picture is judged that only the socket has, and all of a run.
+RESULT_SECONDS: Final = 3.0
+RUN_JUDGE_SECONDS: Final = 10.0
 # How often one handshake is tried anew because its session ended at that very moment.
 MAX_ATTACHES: Final = 5
 OWN_FLAGS: Final = flags_event({"supports_preview_metadata": True})
@@ -90,7 +95,7 @@ class ClientSocket:
                 self.put(verdict.payload)
             case Sort.LOGS if self.identity.can(Capability.MANAGE_BACKEND):
                 self.put(verdict.payload)
-            case Sort.RESULT if not self.identity.sfw_enforced:
+            case Sort.RESULT if verdict.is_judged or not self.identity.sfw_enforced:
                 self.put(self._picture(verdict))
             case Sort.PREVIEW if not self.identity.sfw_enforced:
                 self.outbox.put_preview(self._picture(verdict))
@@ -141,6 +146,9 @@ class UpstreamSession:
         self._missed_bytes = 0
         self._state = RunState()
         self._note_seconds = RUN_NOTE_SECONDS
+        self._judge_seconds = RUN_JUDGE_SECONDS
+        # Whose pictures are judged: as the last client was that came.
+        self._identity: Identity | None = None
         self._flags: Any = None
         self._foreign: dict[str, None] = {}
         # What the database has just said, also of what is not to be remembered yet.
@@ -159,6 +167,7 @@ class UpstreamSession:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
+        self._identity = socket.identity
         socket.put(status_event(watch.count(self.whose), socket.client_id))
         while self._missed:
             socket.deliver(self._missed.popleft())
@@ -266,8 +275,27 @@ class UpstreamSession:
             self._told = {}
         if verdict.prompt_id is not None:
             await self._learn(verdict, verdict.prompt_id)
+        identity = self._identity
+        if verdict.sort is Sort.RESULT and identity is not None and identity.sfw_enforced:
+            verdict = await self._looked_at(verdict, identity)
         if verdict.sort is not Sort.CUSTOM or verdict.kind in await broadcasts.current():
             self._handle(verdict)
+
+    async def _looked_at(self, verdict: Verdict, identity: Identity) -> Verdict:
+        """A finished picture for a user who is kept from explicit images: dropped unless it was
+        judged in time. Meanwhile ComfyUI's socket is not read, so the time is bounded."""
+        started = monotonic()
+        try:
+            async with asyncio.timeout(min(RESULT_SECONDS, self._judge_seconds)):
+                await nsfwgate.require_bytes(verdict.picture, "result.png", identity)
+        except (TimeoutError, NsfwBlocked):
+            return DROPPED
+        except DatabaseError as error:
+            logger.error("a picture was dropped, it could not be judged: %s", error)
+            return DROPPED
+        finally:
+            self._judge_seconds -= monotonic() - started
+        return replace(verdict, is_judged=True)
 
     async def _learn(self, verdict: Verdict, prompt_id: str) -> None:
         """What an event of an own prompt tells beside what the client makes of it. Files first:
@@ -276,6 +304,7 @@ class UpstreamSession:
         owner = ownership.remembered(prompt_id)
         if verdict.kind == "execution_start":
             self._note_seconds = RUN_NOTE_SECONDS
+            self._judge_seconds = RUN_JUDGE_SECONDS
         elif verdict.kind == "executed" and owner is not None and self._note_seconds > 0:
             refs = [
                 ref

@@ -87,6 +87,10 @@ class FileRecord(models.Model):
     subfolder = models.CharField(max_length=1100, blank=True)
     filename = models.CharField(max_length=300)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    # Since when a worker is to look whether it is explicit; empty: it need not.
+    unscored_since = models.DateTimeField(null=True, editable=False)
+    # Out of reach for everybody but administrators, until it is restored or deleted for good.
+    quarantined_at = models.DateTimeField(null=True, editable=False)
     # Whose it was who was deleted with their files. As long as nobody owns it since, it is
     # hidden, and deleted where this machine can.
     former = models.ForeignKey(
@@ -95,6 +99,18 @@ class FileRecord(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+        indexes: ClassVar = [
+            models.Index(
+                fields=("unscored_since",),
+                name="file_unscored",
+                condition=Q(unscored_since__isnull=False),
+            ),
+            models.Index(
+                fields=("quarantined_at",),
+                name="file_quarantined",
+                condition=Q(quarantined_at__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.ref.annotated()
@@ -152,6 +168,94 @@ class FileOwner(models.Model):
 
     def __str__(self) -> str:
         return f"{self.file_id} of {self.user_id}"
+
+
+class ContentVerdict(models.Model):
+    """Whether a content is explicit: what a classifier made of it, and what people say, which
+    wins. Known by its hash, so that every copy of it is judged alike."""
+
+    class Tag(models.TextChoices):
+        NONE = "", "not said"
+        NSFW = "nsfw", "explicit"
+        SAFE = "sfw", "not explicit"
+
+    sha256 = models.CharField(max_length=64, primary_key=True, editable=False)
+    score = models.FloatField(null=True)
+    label = models.CharField(max_length=60, blank=True)
+    classifier = models.CharField(max_length=60, blank=True)
+    classifier_version = models.CharField(max_length=60, blank=True)
+    # Why there is no score, in the classifiers' words; whether another try would end alike.
+    reason = models.CharField(max_length=30, blank=True)
+    is_final = models.BooleanField(default=False)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    scored_at = models.DateTimeField(null=True)
+    tag = models.CharField(max_length=4, choices=Tag, blank=True, default=Tag.NONE)
+    # What whoever tagged it gave beside: another program's score, its name for it.
+    tag_score = models.FloatField(null=True)
+    tag_label = models.CharField(max_length=60, blank=True)
+    tagged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    tagged_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name = "picture's verdict"
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+
+class FileContent(models.Model):
+    """Which content a version of a file has. `version` is ComfyUI's ETag."""
+
+    file = models.ForeignKey(FileRecord, on_delete=models.CASCADE, related_name="contents")
+    version = models.CharField(max_length=100)
+    content = models.ForeignKey(ContentVerdict, on_delete=models.CASCADE, related_name="files")
+    size = models.BigIntegerField()
+    seen_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        ordering = ("-seen_at",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=("file", "version"), name="filecontent_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.content_id[:12]} in {self.file_id}"
+
+
+class NsfwScan(models.Model):
+    """A look at all known pictures that somebody asked for: how far it is."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        STOPPED = "stopped", "stopped"
+
+    status = models.CharField(max_length=8, choices=Status, default=Status.RUNNING)
+    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    flagged = models.PositiveIntegerField(default=0)
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+    # It goes from new to old: the last file that was looked at.
+    last_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        ordering = ("-started_at",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=("status",), condition=Q(status="running"), name="nsfwscan_one_running"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.done} of {self.total}"
 
 
 class FormerNamespace(models.Model):

@@ -57,7 +57,8 @@ class Sort(Enum):
     EVENT = auto()
     # As EVENT, for those who may read the server's log.
     LOGS = auto()
-    # A finished picture (SaveImageWebsocket): as EVENT, but not for SFW-enforced users.
+    # A finished picture (SaveImageWebsocket): as EVENT, but to users who are kept from explicit
+    # images only once it was judged.
     RESULT = auto()
     # A picture in the making: the first thing to go when a client is slow.
     PREVIEW = auto()
@@ -77,6 +78,13 @@ class Verdict:
     data: Any = None
     kind: str = ""
     prompt_id: str | None = None
+    # Of a picture: whether anybody may be shown it.
+    is_judged: bool = False
+
+    @property
+    def picture(self) -> bytes:
+        """The bytes of a picture themselves, as an image file."""
+        return self.plain[8:]
 
 
 DROPPED: Final = Verdict(Sort.DROP)

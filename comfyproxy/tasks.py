@@ -6,7 +6,17 @@ import logging
 from celery import shared_task
 
 from accounts.errors import GatewayError
-from comfyproxy import clearing, filerecords, reconcile, stall, upstream
+from comfyproxy import (
+    clearing,
+    filerecords,
+    nsfwscan,
+    quarantine,
+    reconcile,
+    scoring,
+    stall,
+    upstream,
+    wake,
+)
 from comfyproxy.filters.queue import ids_in
 from comfyproxy.queuewatch import Snapshot, look
 from comfyproxy.userdata import trees
@@ -50,6 +60,22 @@ def forget_old_temp_files() -> None:
     forgotten = filerecords.forget_old_temp()
     if forgotten:
         logger.info("forgot %d temp files", forgotten)
+
+
+@shared_task
+def judge_pictures() -> None:
+    """Tell which new pictures are explicit, and go on with a scan of all."""
+    if nsfwscan.judge_pictures():
+        wake.scorer()
+
+
+@shared_task
+def purge_quarantine() -> None:
+    """Delete what lies in quarantine too long, and temporary files that crashes left."""
+    scoring.remove_leftovers()
+    gone, left = quarantine.purge()
+    if gone or left:
+        logger.info("quarantine: %d files deleted, %d cannot be from here", gone, left)
 
 
 @shared_task

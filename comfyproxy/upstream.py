@@ -348,9 +348,6 @@ class FileVersion:
 async def version_of(filename: str, subfolder: str, kind: str) -> FileVersion | None:
     """The present version of a file; None if there is no such file or ComfyUI does not tell.
 
-    aiohttp's ETag is `<mtime in ns, hexadecimal>-<size>`, its Last-Modified is rounded up to
-    a whole second (3.14, web_fileresponse.py and web_response.py).
-
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
@@ -359,9 +356,16 @@ async def version_of(filename: str, subfolder: str, kind: str) -> FileVersion | 
         return None
     answer = await stream("HEAD", "/view", query=query)
     answer.close()
-    if answer.status != 200:
-        return None
-    headers = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
+    return version_in(answer.headers) if answer.status == 200 else None
+
+
+def version_in(found: Iterable[tuple[bytes, bytes]]) -> FileVersion | None:
+    """The version that the headers of an answer with a file tell; None: they do not.
+
+    aiohttp's ETag is `<mtime in ns, hexadecimal>-<size>`, its Last-Modified is rounded up to
+    a whole second (3.14, web_fileresponse.py and web_response.py).
+    """
+    headers = {name.lower(): value.decode("latin-1") for name, value in found}
     tag, modified = headers.get(b"etag", ""), headers.get(b"last-modified", "")
     exact = _FILE_ETAG.fullmatch(tag)
     if exact:

@@ -15,6 +15,7 @@ from django.conf import settings
 RECONCILE_SECONDS = 15.0
 CLEAR_SECONDS = 600.0
 DOWNLOADS_SECONDS = 15.0
+JUDGE_SECONDS = 30.0
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mssproject.settings")
 
@@ -60,6 +61,13 @@ app.conf.beat_schedule = {
         "task": "downloads.tasks.remove_old_parts",
         "schedule": 3600.0,
     },
+    # Wakes whoever judges pictures, should the gateway's own message be lost.
+    "judge-pictures": {
+        "task": "comfyproxy.tasks.judge_pictures",
+        "schedule": JUDGE_SECONDS,
+        "options": {"expires": JUDGE_SECONDS},
+    },
+    "purge-quarantine": {"task": "comfyproxy.tasks.purge_quarantine", "schedule": 86400.0},
     "trim-user-files": {"task": "comfyproxy.tasks.trim_user_files", "schedule": 86400.0},
 }
 

@@ -288,6 +288,46 @@ class Env(BaseSettings):
         pattern="^https?://[^/]+/?$",
         description="The address of a storage that is not Amazon's.",
     )
+    nsfw_classifier: str | None = Field(
+        None,
+        alias="MSS_NSFW_CLASSIFIER",
+        pattern="^(none|opennsfw|onnx|http)$",
+        description="What tells whether a picture is explicit: `none` (people's tags only), "
+        "`opennsfw`, `onnx`, `http`. Not set: `opennsfw` if it is installed, else `none`. See "
+        "[explicit images](nsfw.md).",
+    )
+    nsfw_model: Path | None = Field(
+        None,
+        alias="MSS_NSFW_MODEL",
+        description="For `onnx`: the classifier's file, with its description as `….json` beside.",
+    )
+    nsfw_url: str | None = Field(
+        None,
+        alias="MSS_NSFW_URL",
+        pattern="^https?://[^/]+",
+        description="For `http`: where pictures are posted to, as JPEG.",
+    )
+    nsfw_threshold: float = Field(
+        0.5,
+        alias="MSS_NSFW_THRESHOLD",
+        gt=0,
+        le=1,
+        description="From which score on a picture is explicit.",
+    )
+    nsfw_unknown: str | None = Field(
+        None,
+        alias="MSS_NSFW_UNKNOWN",
+        pattern="^(block|show)$",
+        description="What becomes of a picture that nobody could judge: `block` or `show`. Not "
+        "set: `block`; without a classifier `show`.",
+    )
+    nsfw_seconds: float = Field(
+        10,
+        alias="MSS_NSFW_SECONDS",
+        gt=0,
+        le=120,
+        description="How long somebody who asks for a picture waits until it is judged, seconds.",
+    )
     log_level: str = Field(
         "INFO",
         alias="MSS_LOG_LEVEL",
@@ -434,6 +474,14 @@ class Env(BaseSettings):
     def _owner_is_whole(self) -> Self:
         if (self.owner_username is None) != (self.owner_password is None):
             raise ValueError("MSS_OWNER_USERNAME and MSS_OWNER_PASSWORD go together")
+        return self
+
+    @model_validator(mode="after")
+    def _classifier_is_whole(self) -> Self:
+        if self.nsfw_classifier == "onnx" and self.nsfw_model is None:
+            raise ValueError("MSS_NSFW_CLASSIFIER=onnx needs MSS_NSFW_MODEL")
+        if self.nsfw_classifier == "http" and self.nsfw_url is None:
+            raise ValueError("MSS_NSFW_CLASSIFIER=http needs MSS_NSFW_URL")
         return self
 
     @classmethod

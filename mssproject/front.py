@@ -42,10 +42,13 @@ PAGES: Final = frozenset(
         "forgot",
         "admin",
         "mss-login",
+        "mss-login-gallery",
         "generate_token",
         "readyz",
     }
 )
+# ComfyUI's frontend puts /api before every address it asks for.
+UNDER_API: Final = frozenset({"mss-login", "mss-login-gallery"})
 STATIC_PREFIX: Final = "/mss-login/static"
 FAVICON: Final = "/favicon.ico"
 ADMIN: Final = "admin"
@@ -126,7 +129,7 @@ class Front:
                 return self._static
             return self._comfy
         if path.api:
-            if first != "mss-login":
+            if first not in UNDER_API:
                 return self._comfy
             _rewrite(scope, scope["path"].removeprefix("/api"))
         if scope["path"].startswith(STATIC_PREFIX + "/"):

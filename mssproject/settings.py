@@ -46,6 +46,12 @@ MSS_ALLOW_PICKLE_MODELS = ENV.allow_pickle_models
 MSS_S3_BUCKET = (
     Bucket(ENV.s3_bucket, ENV.s3_prefix, ENV.s3_endpoint) if ENV.s3_bucket is not None else None
 )
+NSFW_CLASSIFIER = ENV.nsfw_classifier
+NSFW_MODEL = ENV.nsfw_model
+NSFW_URL = ENV.nsfw_url
+NSFW_THRESHOLD = ENV.nsfw_threshold
+NSFW_UNKNOWN = ENV.nsfw_unknown
+NSFW_SECONDS = ENV.nsfw_seconds
 USERDATA_DIR = ENV.data_dir / "userdata"
 MSS_USERDATA_FILE_MB = ENV.userdata_file_mb
 MSS_USERDATA_FILES = ENV.userdata_files

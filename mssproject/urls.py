@@ -14,6 +14,7 @@ from comfyproxy.api import (
     QueueView,
     RefreshModelsView,
 )
+from comfyproxy.nsfwapi import MarkNsfwView, NsfwManagementView
 from comfyproxy.userenv import UserEnvView
 from comfyproxy.views import ComfyView
 from downloads import pages as downloads
@@ -42,6 +43,8 @@ urlpatterns = [
     path("mss-login/api/available-model-folders", ModelFoldersView.as_view()),
     path("mss-login/api/available-models/refresh", RefreshModelsView.as_view()),
     path("mss-login/api/available-models/<str:folder>", FolderModelsView.as_view()),
+    path("mss-login/api/nsfw-management", NsfwManagementView.as_view()),
+    path("mss-login-gallery/mark-nsfw", MarkNsfwView.as_view()),
     path("mss-login/api/user-env", UserEnvView.as_view()),
     path("mss-login/api/users/<str:username>/effective-models", EffectiveModelsView.as_view()),
     path("mss-login/api/model-download/", include("downloads.routes")),

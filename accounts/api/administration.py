@@ -28,11 +28,15 @@ class IsAdministrator(HasIdentity):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         super().has_permission(request, view)
-        user, identity = caller(request)
-        if not user.is_superuser or identity.scopes is not None:
-            raise errors.PermissionDenied("Only administrators may do this.")
-        require_trusted(user, identity)
+        require_administrator(*caller(request))
         return True
+
+
+def require_administrator(user: User, identity: Identity) -> None:
+    """Raise PermissionDenied unless the caller administrates everything."""
+    if not user.is_superuser or identity.scopes is not None:
+        raise errors.PermissionDenied("Only administrators may do this.")
+    require_trusted(user, identity)
 
 
 def require_trusted(user: User, identity: Identity) -> None:

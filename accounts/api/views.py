@@ -1,5 +1,6 @@
 """Tokens and the caller's own data (API.md section 3)."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -191,6 +192,15 @@ class TokensView(GatewayView):
         return Response({"message": "The token is revoked."})
 
 
+# What other apps tell everybody there: name → what gives the value.
+_more_of_me: dict[str, Callable[[], Any]] = {}
+
+
+def add_to_me(name: str, value: Callable[[], Any]) -> None:
+    """Have `GET …/me` tell something of another app's, the same to everybody."""
+    _more_of_me[name] = value
+
+
 class MeView(GatewayView):
     """GET: who the caller is and what they may do."""
 
@@ -213,6 +223,7 @@ class MeView(GatewayView):
                     "max_waiting_prompts": identity.max_waiting_prompts,
                     "max_prompt_bytes": identity.max_prompt_bytes,
                 },
+                **{name: value() for name, value in _more_of_me.items()},
             }
         )
 

@@ -1,8 +1,16 @@
 """Pictures of models: which model is meant, and whose pictures ComfyUI may show for it."""
 
 import posixpath
+import re
 from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
+from typing import Any, Final
+
+# A picture as text: a data URI, or base64 that begins as PNG, JPEG, GIF, WebP or AVIF do.
+_PICTURE: Final = re.compile(
+    r"data:(?:image|video)/|(?:^|[^A-Za-z0-9+/])(?:iVBORw0KG|/9j/|R0lGOD|UklGR|AAAA[A-Za-z0-9+/]{2}Z0eX)"
+    r"[A-Za-z0-9+/\s]{40}"
+)
 
 
 def pictured(asked: str, names: Collection[str], allowed: Callable[[str], bool]) -> str | None:
@@ -32,3 +40,15 @@ def may_tell_of(name: str, names: Collection[str], allowed: Callable[[str], bool
 def _matches(name: str, pattern: str) -> bool:
     # Whether case counts depends on ComfyUI's system.
     return fnmatchcase(name, pattern) or fnmatchcase(name.casefold(), pattern.casefold())
+
+
+def without_pictures(metadata: Any) -> Any:
+    """What a model's file says about itself without the values that hold pictures: covers and
+    thumbnails, for users who are kept from explicit images."""
+    if not isinstance(metadata, dict):
+        return metadata
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key != "ssmd_cover_images" and not (isinstance(value, str) and _PICTURE.search(value))
+    }

@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from accounts.errors import NsfwBlocked
 from comfyproxy import upstream
 from comfyproxy.calls import Call, Reply
 from comfyproxy.headers import to_client, to_upstream
@@ -11,7 +12,18 @@ from comfyproxy.paths import upstream_path
 
 
 async def forward(call: Call) -> Reply:
-    """Send the request on under the caller's admitted path, stream the answer back."""
+    """Send the request on under the caller's admitted path, stream the answer back. Who is kept
+    from explicit images gets no pictures this way."""
+    reply = await _sent_on(call)
+    if call.caller is not None and call.caller.sfw_enforced and _may_be_picture(reply):
+        # Nobody knows which file it is: a custom node's route answers with what it likes.
+        if reply.stream is not None:
+            reply.stream.close()
+        raise NsfwBlocked(reason="unknown")
+    return reply
+
+
+async def _sent_on(call: Call) -> Reply:
     answer = await upstream.stream(
         call.method,
         upstream_path(call.path, api=call.path.api),
@@ -25,7 +37,16 @@ async def forward(call: Call) -> Reply:
 
 async def static(call: Call) -> Reply:
     """A file of ComfyUI's frontend."""
-    return await forward(call)
+    return await _sent_on(call)
+
+
+def _may_be_picture(reply: Reply) -> bool:
+    """Whether a browser may show the answer as a picture: by its type, or for want of one."""
+    types = [value.strip().lower() for name, value in reply.headers if name == b"content-type"]
+    if reply.status in (204, 304) or (b"content-length", b"0") in reply.headers:
+        return False
+    shown = (b"image/", b"video/", b"multipart/", b"application/octet-stream")
+    return not types or any(kind.startswith(shown) for kind in types)
 
 
 def _own_locations(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

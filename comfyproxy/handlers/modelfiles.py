@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 
 from accounts import errors
 from accounts.capabilities import Capability
-from comfyproxy import catalog, upstream
+from comfyproxy import catalog, nsfwgate, upstream
 from comfyproxy.calls import Call, Reply, json_reply
 from comfyproxy.filters.history import cut_path
-from comfyproxy.filters.modelfiles import may_tell_of, pictured
+from comfyproxy.filters.modelfiles import may_tell_of, pictured, without_pictures
 from comfyproxy.filters.models import allowed_names
 from comfyproxy.handlers.models import folder_for, known_to
 from comfyproxy.headers import for_user_content, to_client, to_upstream
@@ -66,7 +66,13 @@ async def model_metadata(call: Call) -> Reply:
     if not known.models.holds(folder, name) or not allowed(folder, name):
         raise errors.NotFound
     query = urlencode({"filename": name}).encode()
-    return await _file(call, f"/view_metadata/{upstream.segment(folder)}", query)
+    path = f"/view_metadata/{upstream.segment(folder)}"
+    if not call.identity.sfw_enforced:
+        return await _file(call, path, query)
+    status, body = await _whole(path, query)
+    if status >= 400:
+        raise errors.NotFound
+    return json_reply(without_pictures(upstream.parsed(body)))
 
 
 async def model_preview(call: Call) -> Reply:
@@ -81,8 +87,19 @@ async def model_preview(call: Call) -> Reply:
     if name is None or not may_tell_of(name, names, may) or not _PATH_INDEX.fullmatch(index):
         raise errors.NotFound
     place = f"{upstream.segment(folder)}/{int(index)}/{upstream.segment(name)}"
-    return await _file(call, f"/experiment/models/preview/{place}", b"")
+    path = f"/experiment/models/preview/{place}"
+    if not call.identity.sfw_enforced:
+        return await _file(call, path, b"")
+    status, body = await _whole(path, b"")
+    if status >= 400:
+        raise errors.NotFound
+    # Whatever the model's file is called, this is a picture.
+    await nsfwgate.require_bytes(body, "preview.webp", call.identity)
+    return Reply(status, for_user_content([(b"content-type", b"image/webp")]), body)
 
+
+# Of a picture or of metadata with pictures in it, for whom they are judged.
+MAX_JUDGED_BYTES: Final = 32 * 1024 * 1024
 
 # ComfyUI looks through a whole folder for each answer (0.3.64, app/model_manager.py).
 _KEPT_SECONDS: Final = 5.0
@@ -109,6 +126,15 @@ async def _list(path: str) -> list[Any]:
         raise errors.NotFound
     _known_lists[path] = monotonic(), found
     return found
+
+
+async def _whole(path: str, query: bytes) -> tuple[int, bytes]:
+    """ComfyUI's answer, read to its end before anything of it is passed on."""
+    answer = await upstream.stream("GET", path, query=query)
+    try:
+        return answer.status, await answer.read(MAX_JUDGED_BYTES)
+    finally:
+        answer.close()
 
 
 async def _file(call: Call, path: str, query: bytes) -> Reply:

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from accounts import errors
 from accounts.credentials import header
-from comfyproxy import userfiles
+from comfyproxy import nsfwgate, userfiles
 from comfyproxy.calls import Call, Reply, empty_reply, json_reply
 from comfyproxy.headers import for_user_content
 from comfyproxy.userdata.entries import Entry, listing, tree_listing
@@ -51,6 +51,7 @@ async def userdata_tree(call: Call) -> Reply:
 async def userdata_read(call: Call) -> Reply:
     """`GET /userdata/{file}`: the caller's own, else the shared one."""
     entry, data = await userfiles.read(call.identity, parse(call.params["file"]))
+    await nsfwgate.require_bytes(data, entry.path, call.identity)
     seconds = int(entry.modified)
     tag = f'"{int(entry.modified * 1e9):x}-{entry.size:x}"'
     modified = format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)

@@ -4,11 +4,18 @@ the top of the input folder."""
 from typing import Final
 from urllib.parse import urlencode
 
-from accounts.errors import BadRequest, GatewayError, NotFound, UpstreamUnreachable
-from comfyproxy import upstream
+from accounts.errors import (
+    BadRequest,
+    GatewayError,
+    NotFound,
+    NsfwBlocked,
+    UpstreamUnreachable,
+)
+from comfyproxy import nsfwgate, upstream
 from comfyproxy.access import resolve
-from comfyproxy.calls import Call, Reply
-from comfyproxy.files import parse_view
+from comfyproxy.calls import Call, Reply, refusal
+from comfyproxy.files import FileRef, parse_view
+from comfyproxy.filters.placeholder import placeholder
 from comfyproxy.headers import for_user_content, to_client, to_upstream
 
 PASSED_ON: Final = ("preview", "channel")
@@ -20,6 +27,15 @@ async def view_file(call: Call) -> Reply:
     params = call.first_params()
     ref = await resolve(parse_view(params), call.identity)
     shown_as: dict[str, str] = {name: params[name] for name in PASSED_ON if name in params}
+    try:
+        return await _shown(call, ref, shown_as)
+    except NsfwBlocked as blocked:
+        return _in_its_place(call, blocked)
+
+
+async def _shown(call: Call, ref: FileRef, shown_as: dict[str, str]) -> Reply:
+    is_judged = nsfwgate.asks(call.identity, ref.filename)
+    before = await _version(ref) if is_judged and shown_as else None
     query = upstream.exact_name(ref.filename, ref.subfolder, ref.type) | shown_as
     answer = await upstream.stream(
         call.method,
@@ -27,10 +43,43 @@ async def view_file(call: Call) -> Reply:
         query=urlencode(query).encode(),
         headers=to_upstream(call.headers, body=False),
     )
-    if answer.status >= 400 and answer.status != RANGE_NOT_SATISFIABLE:
+    try:
+        if answer.status >= 400 and answer.status != RANGE_NOT_SATISFIABLE:
+            raise _refusal(answer.status, shown_as)
+        if is_judged and answer.status != RANGE_NOT_SATISFIABLE:
+            version = upstream.version_in(answer.headers)
+            tag = None if version is None else version.tag
+            if shown_as:
+                # ComfyUI tells no version of what it converts. It read the file between these.
+                tag = before if before == await _version(ref) else None
+            await nsfwgate.require_file(ref, tag, call.identity)
+    except BaseException:
         answer.close()
-        raise _refusal(answer.status, shown_as)
-    return Reply(answer.status, for_user_content(to_client(answer.headers)), stream=answer)
+        raise
+    headers = for_user_content(to_client(answer.headers))
+    if is_judged:
+        # What is tagged tomorrow must not be shown from the browser's memory.
+        headers = [pair for pair in headers if pair[0] != b"cache-control"]
+        headers.append((b"cache-control", b"private, no-cache"))
+    return Reply(answer.status, headers, stream=answer)
+
+
+async def _version(ref: FileRef) -> str | None:
+    found = await upstream.version_of(ref.filename, ref.subfolder, ref.type)
+    return None if found is None else found.tag
+
+
+def _in_its_place(call: Call, blocked: NsfwBlocked) -> Reply:
+    """The refusal; where a page wants a picture, as one that says why: browsers show it
+    whatever the status."""
+    wanted = dict(call.headers).get(b"sec-fetch-dest")
+    reply = refusal(blocked)
+    if wanted != b"image":
+        return reply
+    headers = [pair for pair in reply.headers if pair[0] != b"content-type"]
+    headers += [(b"content-type", b"image/svg+xml"), (b"x-content-type-options", b"nosniff")]
+    headers.append((b"content-security-policy", b"sandbox; default-src 'none'"))
+    return Reply(reply.status, headers, placeholder(blocked.message))
 
 
 def _refusal(status: int, shown_as: dict[str, str]) -> GatewayError:
