@@ -13,6 +13,7 @@ from bench import measures, report
 from bench.crowd import crowd
 from bench.downloads import downloads
 from bench.models import models
+from bench.pictures import pictures
 from bench.stage import Stage
 
 
@@ -31,6 +32,7 @@ def main() -> None:
             relay=measures.relay(stage, plan),
             noticed=measures.noticed(stage, plan),
             models=models(stage, plan),
+            pictures=pictures(stage, plan),
             crowd=crowd(stage, plan),
             downloads=downloads(stage, plan),
         )

@@ -19,6 +19,9 @@ from bench.measures import IN_MEMORY, TRANSFER_BYTES, Noticed, Relay, Requests, 
 from bench.models import Models
 from bench.models import table as models_table
 from bench.models import targets as models_targets
+from bench.pictures import Pictures
+from bench.pictures import table as pictures_table
+from bench.pictures import targets as pictures_targets
 from bench.table import Table
 from bench.watch import MB
 
@@ -34,6 +37,7 @@ class Results:
     relay: Relay
     noticed: Noticed
     models: Models
+    pictures: Pictures
     crowd: Crowd
     downloads: Downloads
 
@@ -46,6 +50,7 @@ def tables(results: Results) -> list[Table]:
         _relay(results.relay),
         _noticed(results.noticed),
         models_table(results.models),
+        pictures_table(results.pictures),
         _crowd(results.crowd),
         downloads_table(results.downloads),
         targets(results),
@@ -200,6 +205,8 @@ def targets(results: Results) -> Table:
         worst = max(times)
         judge(f"client left {case}: upstream closed within 0.5 s", worst < 0.5, _after(worst))
     for name, good, figure in models_targets(results.models):
+        judge(name, good, figure)
+    for name, good, figure in pictures_targets(results.pictures):
         judge(name, good, figure)
     for name, good, figure in downloads_targets(results.downloads):
         judge(name, good, figure)

@@ -13,7 +13,7 @@ from PIL import Image
 from comfyproxy.nsfw.config import ClassifierConfig
 from comfyproxy.nsfw.scorer import Scorer
 
-_SIDE: Final = 1024
+SIDE: Final = 1024
 _SECONDS: Final = 3.0
 _MB: Final = 1024**2
 
@@ -42,7 +42,7 @@ def measure(seconds: float = _SECONDS) -> tuple[float, list[Figure]]:
 
 def _pictures(folder: Path) -> list[Path]:
     """Smooth with some noise, about as large as what ComfyUI makes."""
-    smooth = Image.radial_gradient("L").resize((_SIDE, _SIDE))
+    smooth = Image.radial_gradient("L").resize((SIDE, SIDE))
     bands = [Image.blend(smooth, Image.effect_noise(smooth.size, 40), 0.2) for _ in range(3)]
     picture = Image.merge("RGB", bands)
     paths = [folder / "picture.png", folder / "picture.jpg"]
@@ -72,7 +72,7 @@ def main() -> None:
     print(f"start {start:.2f} s")
     for each in figures:
         print(
-            f"{_SIDE}² {each.format}  {each.rate:5.1f} pictures/s on one core, "
+            f"{SIDE}² {each.format}  {each.rate:5.1f} pictures/s on one core, "
             f"{each.memory:.0f} MB ({each.address_space:.0f} MB of address space)"
         )
 

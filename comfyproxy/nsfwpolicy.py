@@ -45,6 +45,13 @@ def unknown_blocks() -> bool:
     return kind() is not None
 
 
+def sentence() -> str:
+    """For the operator, at the start: who judges pictures."""
+    rest = "kept from" if unknown_blocks() else "shown to"
+    who = f"judged by {kind()}" if kind() else "told by people's tags only"
+    return f"Explicit images are {who}; what is not judged is {rest} users who see none."
+
+
 def scorer() -> Scorer | None:
     """This process's scorer; it starts its child when it is first asked. None: no classifier."""
     global _scorer

@@ -84,6 +84,10 @@ class Child:
             self.process.wait()
 
 
+# What `manage.py prepare` has to say to the operator.
+TOLD = "told "
+
+
 def say(sentence: str) -> None:
     print(sentence, flush=True)
 
@@ -134,6 +138,9 @@ def _prepare(environ: dict[str, str], is_demo: bool) -> str | None:
         say(done.stdout)
         say("The start failed; the message above says why.")
         return None
+    for line in done.stdout.splitlines():
+        if line.startswith(TOLD):
+            say(line.removeprefix(TOLD))
     lines = [line.split() for line in done.stdout.splitlines()]
     return next((line[1] for line in lines if line[:1] == ["setup-token"]), "")
 

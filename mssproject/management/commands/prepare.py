@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts import guests, queries, services
 from accounts.capabilities import OWNER_SLUG
 from accounts.errors import GatewayError
+from comfyproxy import nsfwpolicy
 from mssproject import demo
 
 
@@ -24,6 +25,7 @@ class Command(BaseCommand):
         call_command("collectstatic", verbosity=0, interactive=False)
         call_command("check")
         guests.end_sessions_if_off()
+        self.stdout.write(f"told {nsfwpolicy.sentence()}")
         if options["demo"]:
             self._create_demo_users()
         if services.has_owner():
@@ -31,7 +33,7 @@ class Command(BaseCommand):
         if settings.MSS_OWNER_USERNAME and settings.MSS_OWNER_PASSWORD:
             self._create_owner(settings.MSS_OWNER_USERNAME, settings.MSS_OWNER_PASSWORD)
             return
-        # One line that the supervisor reads and shows as a link.
+        # A line that the supervisor reads and shows as a link.
         self.stdout.write(f"setup-token {services.new_setup_token()}")
 
     def _create_owner(self, username: str, password: str) -> None:
