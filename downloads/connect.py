@@ -17,9 +17,11 @@ from urllib3.util.connection import create_connection
 
 from downloads import publicaddress
 from downloads.errors import BlockedAddress
+from downloads.watch import Watch
 
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 Connect: TypeAlias = Callable[[tuple[str, int], float | None], socket.socket]
+Watched: TypeAlias = Callable[[socket.socket], None]
 
 
 def resolve_name(host: str, port: int) -> list[str]:
@@ -63,17 +65,22 @@ class GuardedAdapter(HTTPAdapter):
     """Makes connections to judged addresses only.
 
     Plain HTTP connections are for this machine alone (`downloads.web` lets no other plain URL
-    through); TLS connections are for public addresses alone.
+    through); TLS connections are for public addresses alone. `watch` is told of those in use.
     """
 
     def __init__(self, resolve: Resolve = resolve_name, connect: Connect = connect_to) -> None:
         self._resolve = resolve
         self._connect = connect
+        self.watch: Watch | None = None
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._resolve, self._connect)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._resolve, self._connect, self._in_use)
+
+    def _in_use(self, connection: socket.socket) -> None:
+        if self.watch is not None:
+            self.watch.add(connection)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         # A proxy would resolve the name itself, and nobody would judge the address.
@@ -105,16 +112,35 @@ def _open(
     raise NewConnectionError(connection, str(failure)) from failure
 
 
-def _pools(resolve: Resolve, connect: Connect) -> dict[str, Any]:
+def _pools(resolve: Resolve, connect: Connect, in_use: Watched) -> dict[str, Any]:
     """urllib3 chooses a connection's class by the pool's, and hands nothing else through."""
+
+    def opened(connection: HTTPConnection, loopback: bool) -> socket.socket:
+        made = _open(connection, loopback, resolve, connect)
+        try:
+            in_use(made)
+        except BaseException:
+            made.close()
+            raise
+        return made
 
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            return _open(self, True, resolve, connect)
+            return opened(self, True)
+
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            if self.sock is not None:
+                in_use(self.sock)
+            super().request(*args, **kwargs)
 
     class Tls(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return _open(self, False, resolve, connect)
+            return opened(self, False)
+
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            if self.sock is not None:
+                in_use(self.sock)
+            super().request(*args, **kwargs)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain

@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -183,19 +184,20 @@ class Fetch:
             min_rate=limits.min_rate,
             rate_seconds=limits.rate_seconds,
         )
-        for piece in pieces:
-            if most is not None and part.size + len(held or b"") + len(piece) > most:
-                raise WrongContent("The site sends more than the file. Nothing was kept.")
-            if held is not None:
-                held += piece
-                if len(held) < SNIFFED:
-                    continue
-                check_start(self._name, bytes(held[:SNIFFED]), self._total)
-                piece, held = bytes(held), None
-            part.write(piece)
-            self._tell()
-            if part.size >= self._next_space_check:
-                self._check_space(0)
+        with closing(pieces):
+            for piece in pieces:
+                if most is not None and part.size + len(held or b"") + len(piece) > most:
+                    raise WrongContent("The site sends more than the file. Nothing was kept.")
+                if held is not None:
+                    held += piece
+                    if len(held) < SNIFFED:
+                        continue
+                    check_start(self._name, bytes(held[:SNIFFED]), self._total)
+                    piece, held = bytes(held), None
+                part.write(piece)
+                self._tell()
+                if part.size >= self._next_space_check:
+                    self._check_space(0)
         if held:
             if len(held) == (self._total or len(held)):
                 check_start(self._name, bytes(held), len(held))

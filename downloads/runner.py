@@ -143,7 +143,7 @@ def _fetched(job: DownloadJob, worker: str, lease: _Lease) -> Stored:
     if not (bucket.is_set_up() if to_bucket else folders.all_folders()):
         missing = services.S3Disabled if to_bucket else services.NotSetUp
         raise DownloadError(missing.sentence, code=missing.code)
-    source, web = source_of(job.source), new_web()
+    source, web = source_of(job.source), new_web(lease.is_cancelled)
     try:
         key = services.key_of(job.target_id, job.source)
         wanted = source.parse(job.wanted)

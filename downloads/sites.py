@@ -1,10 +1,12 @@
 """The sites as this installation reaches them: the configured ones or their mirrors."""
 
+from collections.abc import Callable
 from typing import Final
 
 from django.conf import settings
 
 from downloads.sources import SOURCES, Source
+from downloads.stream import never
 from downloads.web import Web
 
 USER_AGENT: Final = "MSS-Login model downloader"
@@ -20,6 +22,11 @@ def source_of(name: str) -> Source:
     return SOURCES[name](base_urls()[name])
 
 
-def new_web() -> Web:
-    """What asks them. Plain HTTP only for a mirror on this machine."""
-    return Web(base_urls().values(), user_agent=USER_AGENT, allow_loopback_http=True)
+def new_web(cancelled: Callable[[], bool] = never) -> Web:
+    """What asks them, until `cancelled` says so. Plain HTTP only for a mirror on this machine."""
+    return Web(
+        base_urls().values(),
+        user_agent=USER_AGENT,
+        allow_loopback_http=True,
+        cancelled=cancelled,
+    )

@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
 import requests
@@ -10,6 +10,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util.wait import wait_for_read
 
 from downloads.errors import Cancelled, SourceDown, Stalled
+from downloads.watch import Watch
 
 CHUNK: Final = 1024 * 1024
 # How often somebody who cancels is looked for while nothing arrives.
@@ -29,7 +30,7 @@ def arriving(
     total_seconds: float | None = None,
     min_rate: float = 0,
     rate_seconds: float = 60,
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yields what has arrived, at most `chunk` bytes at a time, undecoded.
 
     Raises:
@@ -38,35 +39,63 @@ def arriving(
         SourceDown: the connection broke, or ended before the announced length
         Cancelled: `cancelled()` said so; it is asked at least every quarter of a second
     """
-    began = last = since = time.monotonic()
-    recent = 0
-    # An empty body is at its end before anything could arrive.
-    while answer.raw.length_remaining != 0:
-        if cancelled():
-            raise Cancelled
-        now = time.monotonic()
-        if total_seconds is not None and now - began > total_seconds:
-            raise Stalled("The site answers too slowly. Try again later.")
-        if now - since >= rate_seconds:
-            if recent < min_rate * (now - since):
-                raise Stalled("The site sends too slowly. Try again later.")
-            since, recent = now, 0
-        if not _readable(answer.raw, min(STEP_SECONDS, stall_seconds)):
-            if time.monotonic() - last >= stall_seconds:
-                raise Stalled
-            continue
-        try:
-            # Not `read`, which waits until the whole piece is there.
-            piece = answer.raw.read1(chunk, decode_content=False)
-        except ReadTimeoutError as error:
-            raise Stalled from error
-        except (HTTPError, OSError) as error:
-            raise SourceDown("The connection to the site broke off. Try again.") from error
-        if not piece:
-            return
-        last = time.monotonic()
-        recent += len(piece)
-        yield piece
+    with Watch(stall_seconds, cancelled) as watch:
+        source = _source(answer.raw)
+        if source is not None:
+            watch.add(source)
+            watch.rest()
+        began = last = since = time.monotonic()
+        recent = 0
+        # An empty body is at its end before anything could arrive.
+        while answer.raw.length_remaining != 0:
+            watch.check()
+            if cancelled():
+                raise Cancelled
+            now = time.monotonic()
+            if total_seconds is not None and now - began > total_seconds:
+                raise Stalled("The site answers too slowly. Try again later.")
+            if now - since >= rate_seconds:
+                if recent < min_rate * (now - since):
+                    raise Stalled("The site sends too slowly. Try again later.")
+                since, recent = now, 0
+            if not _readable(answer.raw, min(STEP_SECONDS, stall_seconds)):
+                if time.monotonic() - last >= stall_seconds:
+                    raise Stalled
+                continue
+            piece = _piece(answer.raw, chunk, watch)
+            if not piece:
+                return
+            last = time.monotonic()
+            recent += len(piece)
+            yield piece
+
+
+def _piece(raw: Any, chunk: int, watch: Watch) -> bytes:
+    """What has arrived; empty at the end. Of a body in chunks it also waits for their lengths."""
+    watch.begin()
+    try:
+        # Not `read`, which waits until the whole piece is there.
+        piece: bytes = raw.read1(chunk, decode_content=False)
+    except ReadTimeoutError as error:
+        raise Stalled from error
+    except (HTTPError, OSError) as error:
+        watch.check()
+        raise SourceDown("The connection to the site broke off. Try again.") from error
+    finally:
+        watch.rest()
+    # A connection that was shut down looks like an end.
+    watch.check()
+    return piece
+
+
+def _reader(raw: Any) -> Any:
+    """What http.client parsed the head with; None once the body is at its end."""
+    return getattr(getattr(raw, "_fp", None), "fp", None)
+
+
+def _source(raw: Any) -> Any:
+    """The socket below it."""
+    return getattr(getattr(_reader(raw), "raw", None), "_sock", None)
 
 
 def _readable(raw: Any, seconds: float) -> bool:
@@ -75,8 +104,7 @@ def _readable(raw: Any, seconds: float) -> bool:
     Bytes can lie in three places: the kernel (asked first), the reader that http.client parsed
     the headers with, and TLS. The latter two are seen by a look-ahead that may not wait.
     """
-    reader = getattr(getattr(raw, "_fp", None), "fp", None)
-    source = getattr(getattr(reader, "raw", None), "_sock", None)
+    reader, source = _reader(raw), _source(raw)
     if reader is None or source is None:
         # Closed, or at its end: reading answers at once.
         return True

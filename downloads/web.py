@@ -5,7 +5,8 @@ answers 400 to a foreign Authorization, and any other host would learn somebody'
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import closing
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 from urllib.parse import urljoin
@@ -14,9 +15,10 @@ import requests
 
 from downloads import publicaddress
 from downloads.connect import Connect, GuardedAdapter, Resolve, connect_to, resolve_name
-from downloads.errors import BlockedAddress, SourceDown, SourceRefused, Stalled
-from downloads.stream import arriving
+from downloads.errors import BlockedAddress, DownloadError, SourceDown, SourceRefused, Stalled
+from downloads.stream import arriving, never
 from downloads.urls import host_of, split_url
+from downloads.watch import Watch
 
 # A model version of CivitAI's with all its pictures is below 1 MB; a large repository's list of
 # files is a few.
@@ -25,16 +27,26 @@ METADATA_SECONDS: Final = 60.0
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
+class _Session(requests.Session):
+    """Leaves redirects alone: `send` reads a redirect's whole body, unpacked, even of one that is
+    not to be followed."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
 class Web:
-    """Asks sources, and fetches files from where they lead.
+    """Asks sources, and fetches files from where they lead. For one thread at a time.
 
     Args:
         base_urls: the sources' addresses; only their hosts are asked of our own accord
         user_agent: sent with every request
         allow_loopback_http: let base URLs and their redirects be plain HTTP on this machine
             (mirrors, tests)
-        connect_timeout, read_timeout: seconds; the second is between two bytes of an answer. A
-            cancel is not heard before an answer begins: it may take as long
+        connect_timeout, read_timeout: seconds; the second is between two bytes of an answer,
+            whose head may take twice as long as a whole
+        cancelled: asked while an answer's head or a short answer is waited for; what it raises
+            comes out
         verify: True, or a file of certificate authorities
         resolve, connect: how names are resolved and connections made
     """
@@ -48,22 +60,24 @@ class Web:
         connect_timeout: float = 15,
         read_timeout: float = 30,
         verify: bool | str = True,
+        cancelled: Callable[[], bool] = never,
         resolve: Resolve = resolve_name,
         connect: Connect = connect_to,
     ) -> None:
         self._loopback = allow_loopback_http
         self._hosts = frozenset(host_of(url) for url in base_urls)
         self.timeouts = (connect_timeout, read_timeout)
-        self._session = requests.Session()
+        self._cancelled = cancelled
+        self._session = _Session()
         # No proxy of the environment, no .netrc, no other certificates than `verify`.
         self._session.trust_env = False
         self._session.verify = verify
         self._session.headers.clear()
         self._session.headers["User-Agent"] = user_agent
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = GuardedAdapter(resolve, connect)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._adapter = GuardedAdapter(resolve, connect)
+        self._session.mount("https://", self._adapter)
+        self._session.mount("http://", self._adapter)
 
     def close(self) -> None:
         self._session.close()
@@ -86,6 +100,7 @@ class Web:
         Raises:
             BlockedAddress: the URL, or a redirect, leads where no download may be fetched
             DownloadError: no answer (`permanent` False), too many redirects, too long an answer
+            Cancelled
         """
         hosts = frozenset(credential_hosts)
         answer = self._follow("GET", url, headers, credentials, hosts, max_redirects, False)
@@ -159,15 +174,14 @@ class Web:
         for _ in range(max_redirects + 1):
             from_loopback = self._judge(url, from_loopback)
             sent = {"Accept-Encoding": "identity", **(headers or {})}
-            answer = self._send(method, url, sent, credentials or {}, credential_hosts)
+            answer = self._watched(method, url, sent, credentials or {}, credential_hosts)
             location = answer.headers.get("Location")
             if answer.status_code not in REDIRECTS or not location:
                 return answer
-            # HTTP header bytes arrive as Latin-1; many servers mean UTF-8.
-            url = urljoin(url, location.encode("latin-1", "replace").decode("utf-8", "replace"))
-            if stay and host_of(url) != first:
+            if stay and host_of(_joined(url, location)) != first:
                 return answer
             answer.close()
+            url = _joined(url, location)
         raise SourceRefused(
             "The site sends the download in circles. Try again later.", code="TOO_MANY_REDIRECTS"
         )
@@ -181,6 +195,25 @@ class Web:
         if from_loopback and publicaddress.is_loopback_host(parts.hostname or ""):
             return True
         raise BlockedAddress("The download leads to an address without HTTPS. Stopped.")
+
+    def _watched(self, *asked: Any) -> requests.Response:
+        """As `_send`, but it ends in time."""
+        with Watch(2 * self.timeouts[1], self._cancelled) as watch:
+            self._adapter.watch = watch
+            try:
+                answer = self._send(*asked)
+            except DownloadError:
+                # A connection that was shut down looks like a site's failure.
+                watch.check()
+                raise
+            finally:
+                self._adapter.watch = None
+            try:
+                watch.check()
+            except BaseException:
+                answer.close()
+                raise
+            return answer
 
     def _send(
         self,
@@ -216,16 +249,31 @@ class Web:
         too_long = SourceRefused("The site's answer is too long.", code="ANSWER_TOO_LONG")
         body = bytearray()
         try:
-            for chunk in arriving(
-                answer, stall_seconds=self.timeouts[1], total_seconds=METADATA_SECONDS
-            ):
-                body += chunk
-                if len(body) > MAX_METADATA:
-                    raise too_long
+            pieces = arriving(
+                answer,
+                stall_seconds=self.timeouts[1],
+                total_seconds=METADATA_SECONDS,
+                cancelled=self._cancelled,
+            )
+            with closing(pieces):
+                for piece in pieces:
+                    body += piece
+                    if len(body) > MAX_METADATA:
+                        raise too_long
         finally:
             answer.close()
         answer._content = bytes(body)
         answer._content_consumed = True  # type: ignore[attr-defined]
+
+
+def _joined(url: str, location: str) -> str:
+    """Where a redirect leads. Raises BlockedAddress."""
+    # HTTP header bytes arrive as Latin-1; many servers mean UTF-8.
+    text = location.encode("latin-1", "replace").decode("utf-8", "replace")
+    try:
+        return urljoin(url, text)
+    except ValueError:
+        raise BlockedAddress("The site leads to an address that is not valid.") from None
 
 
 def _json(answer: requests.Response) -> Any:

@@ -13,6 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -191,3 +192,26 @@ def site() -> Iterator[Server]:
 def storage() -> Iterator[Server]:
     with Server() as server:
         yield server
+
+
+@contextmanager
+def dripping(start: bytes, drop: bytes = b"a", pause: float = 0.1) -> Iterator[str]:
+    """The address of a site that answers anything with `start`, and then with drops for ever."""
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(start)
+            while not over.wait(pause):
+                connection.sendall(drop)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while not over.is_set():
+                threading.Thread(target=drip, args=(door.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
+        over.set()

@@ -1,10 +1,12 @@
 """Where requests go, and what they carry: public addresses, HTTPS, credentials at home only."""
 
+import resource
 import socket
 import ssl
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,11 +15,12 @@ from typing import Any
 import pytest
 
 from downloads.connect import checked_addresses
-from downloads.errors import BlockedAddress, DownloadError, SourceDown, Stalled
+from downloads.errors import BlockedAddress, Cancelled, DownloadError, SourceDown, Stalled
 from downloads.publicaddress import is_public, parse
+from downloads.stream import arriving
 from downloads.urls import host_of
 from downloads.web import MAX_METADATA, Web
-from tests.downloads.servers import Reply, Server, json_reply, redirect
+from tests.downloads.servers import Reply, Server, dripping, json_reply, redirect
 
 KEY = {"Authorization": "Bearer secret"}
 REFUSED = [
@@ -175,6 +178,7 @@ def test_plain_http_on_this_machine_needs_leave(site: Server) -> None:
         "gopher://127.0.0.1/",
         "file:///etc/passwd",
         "https://[::1",
+        "https://[x/",
     ],
 )
 def test_a_redirect_leads_to_no_private_place(site: Server, web: Web, target: str) -> None:
@@ -238,6 +242,78 @@ def test_a_redirect_in_utf8_is_followed(site: Server, web: Web) -> None:
     site.routes["/a"] = redirect("/mod\xc3\xa8le")
     site.routes["/mod%C3%A8le"] = Reply(200, b"ok")
     assert web.get(f"{site.url}/a").content == b"ok"
+
+
+def test_a_redirects_body_is_not_unpacked(site: Server, web: Web) -> None:
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(packer.compress(bytes(1_000_000)) for _ in range(300)) + packer.flush()
+    site.routes["/a"] = Reply(302, bomb, {"Location": "/b", "Content-Encoding": "gzip"})
+    site.routes["/b"] = json_reply({"a": 1})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert web.get_json(f"{site.url}/a")[1] == {"a": 1}
+    # In kB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_a_redirects_body_is_not_waited_for(site: Server, web: Web) -> None:
+    site.routes["/a"] = Reply(302, b"x" * 100, {"Location": "/b"}, piece=1, pause=0.2)
+    site.routes["/b"] = json_reply({"a": 1})
+    began = time.monotonic()
+    assert web.get_json(f"{site.url}/a")[1] == {"a": 1}
+    assert time.monotonic() - began < 1
+
+
+DRIPS = [
+    pytest.param(b"HTTP/1.1 200 OK\r\nX: ", id="header"),
+    pytest.param(b"HTTP/1.", id="status"),
+    pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", id="chunk length"),
+]
+
+
+def patient(url: str, read_timeout: float, **more: Any) -> Web:
+    return Web([url], user_agent="t", allow_loopback_http=True, read_timeout=read_timeout, **more)
+
+
+@pytest.mark.parametrize("start", DRIPS)
+def test_a_head_that_drips_is_given_up(start: bytes) -> None:
+    with dripping(start, b"0") as url:
+        began = time.monotonic()
+        with pytest.raises(Stalled):
+            patient(url, 0.5).get(f"{url}/x")
+        assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("start", DRIPS)
+def test_a_cancel_is_heard_while_a_head_drips(start: bytes) -> None:
+    stop = threading.Event()
+    timer = threading.Timer(0.5, stop.set)
+    with dripping(start, b"0") as url:
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(Cancelled):
+            patient(url, 30, cancelled=stop.is_set).get(f"{url}/x")
+        assert time.monotonic() - began < 2
+    timer.join()
+
+
+def test_a_reason_to_stop_comes_out_as_it_is() -> None:
+    class Lost(DownloadError):
+        pass
+
+    def lost() -> bool:
+        raise Lost
+
+    with dripping(b"HTTP/1.1 200 OK\r\n") as url, pytest.raises(Lost):
+        patient(url, 30, cancelled=lost).get(f"{url}/x")
+
+
+def test_a_slow_reader_is_not_the_sites_fault(site: Server, web: Web) -> None:
+    site.routes["/a"] = Reply(200, b"x" * 200_000, piece=50_000, pause=0.01)
+    answer = web.get(f"{site.url}/a", stream=True)
+    pieces = arriving(answer, stall_seconds=0.3, chunk=50_000)
+    read = len(next(pieces))
+    time.sleep(1)
+    assert read + sum(map(len, pieces)) == 200_000
 
 
 @pytest.mark.parametrize("length", [-1, None])
