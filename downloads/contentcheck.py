@@ -1,6 +1,7 @@
 """Whether bytes are the model that their name says: pages, errors and broken headers are not."""
 
 import json
+from threading import Lock
 from typing import Any, BinaryIO, Final
 
 from downloads.errors import UnsafeFormat, WrongContent
@@ -8,6 +9,11 @@ from downloads.paths import is_model, is_pickle, suffix_of
 
 # safetensors' own bound (safetensors/src/tensor.rs, MAX_HEADER_SIZE).
 MAX_HEADER: Final = 100_000_000
+# What is read of it here: parsed it takes some twenty times as much memory. The largest models
+# have headers of a few hundred kB, most of it notes of their training.
+MAX_PARSED: Final = 8_000_000
+# Downloads run side by side; their headers are parsed one by one.
+_parsing: Final = Lock()
 SNIFFED: Final = 512
 _TEXTS: Final = frozenset({".json", ".yaml"})
 _SAFETENSORS: Final = frozenset({".safetensors", ".sft"})
@@ -72,6 +78,11 @@ def _header_length(start: bytes, size: int | None) -> int:
     length = int.from_bytes(start[:8], "little")
     if len(start) < 8 or not 2 <= length < MAX_HEADER or (size is not None and length + 8 > size):
         raise WrongContent("The file is no safetensors file. Nothing was kept.")
+    if length > MAX_PARSED:
+        raise WrongContent(
+            f"The file's header is larger than {MAX_PARSED // 1_000_000} MB, which no model needs. "
+            "Nothing was kept."
+        )
     return length
 
 
@@ -81,19 +92,28 @@ def check_safetensors(file: BinaryIO, size: int) -> None:
     Format: https://huggingface.co/docs/safetensors, "Format".
 
     Raises:
-        WrongContent: no header, no JSON, or tensors that lie outside the file
+        WrongContent: no header, a huge one, no JSON, or tensors that lie outside the file
     """
     length = _header_length(file.read(8), size)
+    with _parsing:
+        _check_header(file.read(length), size - 8 - length)
+
+
+def _check_header(text: bytes, room: int) -> None:
+    damaged = WrongContent("The safetensors header is damaged. Nothing was kept.")
     try:
-        header = json.loads(file.read(length))
+        header = json.loads(text)
     except (ValueError, RecursionError):
-        raise WrongContent("The safetensors header is damaged. Nothing was kept.") from None
-    if not isinstance(header, dict):
-        raise WrongContent("The safetensors header is damaged. Nothing was kept.")
-    room = size - 8 - length
-    for name, entry in header.items():
-        if name != "__metadata__" and not _fits(entry, room):
-            raise WrongContent("The file is cut off or damaged. Nothing was kept.")
+        raise damaged from None
+    if not isinstance(header, dict) or not _is_texts(header.pop("__metadata__", {})):
+        raise damaged
+    if not all(_fits(entry, room) for entry in header.values()):
+        raise WrongContent("The file is cut off or damaged. Nothing was kept.")
+
+
+def _is_texts(notes: Any) -> bool:
+    """Whether this is what the format allows beside tensors: text to text."""
+    return isinstance(notes, dict) and all(isinstance(value, str) for value in notes.values())
 
 
 def _fits(entry: Any, room: int) -> bool:

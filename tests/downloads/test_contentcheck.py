@@ -1,14 +1,23 @@
 """Bytes that are not what their name says are told apart, whatever they are."""
 
+import contextlib
 import io
 import json
+import threading
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloads.contentcheck import MAX_HEADER, check_file, check_safetensors, check_type
+from downloads.contentcheck import (
+    MAX_HEADER,
+    MAX_PARSED,
+    check_file,
+    check_safetensors,
+    check_start,
+    check_type,
+)
 from downloads.errors import WrongContent
 from tests.downloads.servers import safetensors
 
@@ -48,6 +57,11 @@ def tensor(begin: Any = 0, end: Any = 4, shape: Any = None, dtype: Any = "F32") 
         (framed([]), False),
         (framed(b"{not json"), False),
         (framed(b"\xff\xfe"), False),
+        (framed({"__metadata__": {"a": "b"}}), True),
+        (framed({"__metadata__": {"a": 1}}), False),
+        (framed({"__metadata__": {"a": {}}}), False),
+        (framed({"__metadata__": ["a"]}), False),
+        (framed({"__metadata__": None}), False),
         (framed(b"[" * 200_000), False),
         (framed(b'{"a":' * 200_000), False),
         (framed(b'{"w": ' + b"9" * 5000 + b"}"), False),
@@ -61,6 +75,40 @@ def tensor(begin: Any = 0, end: Any = 4, shape: Any = None, dtype: Any = "F32") 
 )
 def test_a_safetensors_header_is_judged(content: bytes, good: bool) -> None:
     assert accepted(content) is good
+
+
+def test_a_header_that_no_model_needs_is_refused_before_the_rest_is_fetched() -> None:
+    start = (MAX_PARSED + 1).to_bytes(8, "little") + b'{"__metadata__":['
+    for check in (
+        lambda: check_start("a.safetensors", start, 10 * MAX_PARSED),
+        lambda: check_safetensors(io.BytesIO(start), 10 * MAX_PARSED),
+    ):
+        with pytest.raises(WrongContent) as caught:
+            check()
+        assert "8 MB" in caught.value.sentence
+    assert accepted(framed(b"{}" + b" " * (MAX_PARSED - 2)))
+
+
+def test_headers_are_parsed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, most, both = 0, 0, threading.Barrier(2, timeout=0.3)
+
+    def slow(text: bytes) -> Any:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        # Two at once would meet here.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait()
+        busy -= 1
+        return {}
+
+    monkeypatch.setattr("downloads.contentcheck.json.loads", slow)
+    threads = [threading.Thread(target=accepted, args=(framed(b"{}"),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
 
 
 @given(st.binary(max_size=200))
