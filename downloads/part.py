@@ -1,8 +1,8 @@
 """The unfinished file of a download: its bytes, their SHA-256, and what they are a part of.
 
-`<target>.<job>.part` lies in the target's folder, so that finishing is a rename; beside it
-`….part.json` says whose beginning it is. The part is locked while somebody writes it: the lock
-ends with the process, however that ends.
+`<target>.<hash of the job>.part` lies in the target's folder, so that finishing is a rename;
+beside it `….part.json` says whose beginning it is. The part is locked while somebody writes it:
+the lock ends with the process, however that ends.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from downloads.contents import find_same
 from downloads.disk import fsync_folder, lock, rename_to_new
@@ -22,12 +23,13 @@ from downloads.hashing import Hasher
 from downloads.paths import free_name
 from downloads.stream import CHUNK, never
 
+_PART: Final = re.compile(r".+\.[0-9a-f]{32}\.part", re.S)
+
 
 def part_path(target: Path, job: str) -> Path:
-    """Where the part of a job lies. `job` may be any text; odd or long ones are hashed."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", job):
-        job = hashlib.sha256(job.encode()).hexdigest()[:32]
-    return target.with_name(f"{target.name}.{job}.part")
+    """Where the part of a job lies. `job` may be any text."""
+    hashed = hashlib.sha256(job.encode()).hexdigest()[:32]
+    return target.with_name(f"{target.name}.{hashed}.part")
 
 
 def _note_path(path: Path) -> Path:
@@ -42,9 +44,14 @@ def discard_part(target: Path, job: str) -> None:
 
 
 def sweep(folder: Path, older_than: float) -> int:
-    """Removes parts in a folder that nobody wrote for so many seconds; how many they were."""
+    """Removes parts in a folder that nobody wrote for so many seconds; how many they were.
+
+    Other programs' parts are theirs: only what is called as ours are, with our note, is removed.
+    """
     removed = 0
     for path in folder.glob("*.part"):
+        if not _PART.fullmatch(path.name) or _noted(path) is None:
+            continue
         try:
             if time.time() - path.stat().st_mtime < older_than:
                 continue
@@ -62,8 +69,9 @@ def sweep(folder: Path, older_than: float) -> int:
             os.close(fd)
     for note in folder.glob("*.part.json"):
         with suppress(OSError):
-            alone = not note.with_suffix("").exists()
-            if alone and time.time() - note.stat().st_mtime >= older_than:
+            path = note.with_suffix("")
+            ours = _PART.fullmatch(path.name) and _noted(path) is not None
+            if ours and not path.exists() and time.time() - note.stat().st_mtime >= older_than:
                 note.unlink()
     return removed
 
@@ -75,6 +83,17 @@ class Note:
     identity: str
     etag: str | None = None
     size: int | None = None
+
+
+def _noted(path: Path) -> Note | None:
+    """What the note of a part says; None: there is none, or it is not ours."""
+    try:
+        note = Note(**json.loads(_note_path(path).read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    etag_ok = note.etag is None or isinstance(note.etag, str)
+    size_ok = note.size is None or type(note.size) is int
+    return note if isinstance(note.identity, str) and etag_ok and size_ok else None
 
 
 class Part:
@@ -98,7 +117,7 @@ class Part:
         self._fd = self._open()
         self.size = 0
         self._hash = Hasher()
-        self.note = self._read_note()
+        self.note = _noted(self.path) or Note("")
         try:
             if self.note.identity == identity:
                 self._take_up(cancelled)
@@ -128,16 +147,6 @@ class Part:
                 os.close(fd)
                 raise
             os.close(fd)
-
-    def _read_note(self) -> Note:
-        try:
-            values = json.loads(_note_path(self.path).read_bytes())
-            note = Note(**values)
-        except (OSError, ValueError, TypeError):
-            return Note("")
-        etag_ok = note.etag is None or isinstance(note.etag, str)
-        size_ok = note.size is None or type(note.size) is int
-        return note if isinstance(note.identity, str) and etag_ok and size_ok else Note("")
 
     def _take_up(self, cancelled: Callable[[], bool]) -> None:
         while piece := os.read(self._fd, CHUNK):

@@ -47,6 +47,9 @@ _NO_MODELS: Final = frozenset({"custom_nodes"})
 _DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])", re.I)
 _FORBIDDEN: Final = re.compile(r'[<>:"|?*]')
 _SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,16}")
+# What an unfinished download is called, and its note: no file may look like one.
+_LIKE_PART: Final = re.compile(r"\.(part(?:\.json)?)$", re.I)
+_MARK_CHARS: Final = 6
 _FOLDER_TYPE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,63}")
 
 
@@ -93,7 +96,22 @@ def safe_name(name: str) -> str:
     stem = stem.strip(". ") or "model"
     if _DEVICE.fullmatch(stem.split(".", 1)[0].rstrip()):
         stem = "_" + stem
-    return _with_stem(stem, suffix)
+    safe = _with_stem(stem, suffix)
+    like_part = _LIKE_PART.search(safe)
+    return f"{safe[: like_part.start()]}_{like_part[1]}" if like_part else safe
+
+
+def marked(name: str, namespace: str) -> str:
+    """`model.safetensors` in the folder `u-k3x9w2…` → `model.k3x9w2.safetensors`.
+
+    ComfyUI and others also find models by their names without folder or extension
+    (`embedding:name`, `<lora:name>`): a name in one user's folder must not be another's. A safe
+    name stays one; a marked one stays as it is.
+    """
+    suffix = PurePosixPath(name).suffix
+    stem = name.removesuffix(suffix) if suffix else name
+    mark = "." + namespace.removeprefix("u-")[:_MARK_CHARS]
+    return name if mark in (stem[-len(mark) :], suffix) else _with_stem(stem, mark + suffix)
 
 
 def _key(name: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from downloads import bucket, checks, folders, parts, s3
 from downloads.disk import lock
+from downloads.part import Part, part_path
 
 
 @pytest.fixture
@@ -62,15 +63,42 @@ def test_old_parts_are_removed_and_new_ones_stay(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (models / "loras/u-0123456789").mkdir()
-    left = [models / "checkpoints/a.safetensors.x.part", models / "loras/u-0123456789/b.pt.y.part"]
-    for path in left:
-        path.write_bytes(b"half")
+    targets = [models / "checkpoints/a.safetensors", models / "loras/u-0123456789/b.pt"]
+    left = [part_path(target, "x") for target in targets]
+    for target in targets:
+        part = Part(target, "x", "sha256:1")
+        part.write(b"half")
+        part.close()
     assert parts.remove_old() == 0
     monkeypatch.setattr(parts, "KEPT_SECONDS", -1)
     (models / "checkpoints/whole.safetensors").write_bytes(b"whole")
     assert parts.remove_old() == 2
     assert not any(path.exists() for path in left)
     assert (models / "checkpoints/whole.safetensors").exists()
+
+
+def test_parts_and_notes_of_other_programs_stay(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, ours = models / "checkpoints", "0123456789abcdef" * 2
+    kept = {
+        # A browser's; one called like ours without a note; what only looks like notes of ours.
+        folder / "sdxl.safetensors.part": b"half",
+        folder / f"sdxl.safetensors.{ours}.part": b"half",
+        folder / "my.part.json": b"{}",
+        folder / f"mine.{ours}.part.json": b'{"prompt": "a cat"}',
+        folder / f"noted.{ours}.part": b"half",
+        folder / f"noted.{ours}.part.json": b"[]",
+    }
+    for path, content in kept.items():
+        path.write_bytes(content)
+    alone = part_path(folder / "gone.safetensors", "x")
+    Part(folder / "gone.safetensors", "x", "sha256:1").close()
+    alone.unlink()
+    monkeypatch.setattr(parts, "KEPT_SECONDS", -1)
+    assert parts.remove_old() == 0
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert not alone.with_name(f"{alone.name}.json").exists()
 
 
 def test_what_did_not_reach_the_bucket_is_removed_after_a_day(

@@ -13,13 +13,26 @@ from downloads.paths import (
     free_name,
     is_model,
     is_pickle,
+    marked,
     numbered,
     read_model_folders,
     safe_name,
 )
 
 _PIECES = ["..", ".", "/", "\\", "CON", "nul", "COM¹", ":", "\0", "\u202e", " ", "é", "e\u0301"]
-_PIECES += [".safetensors", "a", "模型", "\ud800", "~", "*", "x" * 150, "\u200d", "\U0001f600"]
+_PIECES += [
+    ".part",
+    ".json",
+    ".safetensors",
+    "a",
+    "模型",
+    "\ud800",
+    "~",
+    "*",
+    "x" * 150,
+    "\u200d",
+    "\U0001f600",
+]
 NAMES = st.one_of(st.text(max_size=300), st.lists(st.sampled_from(_PIECES)).map("".join))
 
 
@@ -48,6 +61,9 @@ NAMES = st.one_of(st.text(max_size=300), st.lists(st.sampled_from(_PIECES)).map(
         ("模型é.safetensors", "模型é.safetensors"),
         ("e\u0301.pt", "\u00e9.pt"),
         ("v1.0", "v1.0"),
+        ("half.safetensors.part", "half.safetensors_part"),
+        ("half.PART.json", "half_PART.json"),
+        ("part.json", "part.json"),
         ("Model v1.5 final", "Model v1.5 final"),
     ],
 )
@@ -63,6 +79,7 @@ def test_a_long_name_keeps_its_extension() -> None:
 
 @given(NAMES)
 @example("\u2024\u2024.pt")
+@example("x" * (MAX_NAME_BYTES - 10) + ".partial.json")
 @example("con\u200d.pt")
 @example("a. .\u3000")
 def test_any_name_comes_out_safe_and_stays_so(name: str) -> None:
@@ -74,6 +91,7 @@ def test_any_name_comes_out_safe_and_stays_so(name: str) -> None:
     assert all(unicodedata.category(c)[0] != "C" for c in safe)
     assert safe.split(".")[0].rstrip().upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT9"}
     assert Path(safe).name == safe
+    assert not safe.lower().endswith((".part", ".part.json"))
     assert safe_name(safe) == safe
 
 
@@ -84,6 +102,24 @@ def test_a_free_name_is_free_and_safe(name: str, taken: int) -> None:
     free = free_name(base, others)
     assert free.casefold() not in {other.casefold() for other in others}
     assert safe_name(free) == free
+
+
+def test_a_users_name_is_no_other_users_without_its_extension() -> None:
+    assert marked("a.fp16.safetensors", "u-abcdefghij") == "a.fp16.abcdef.safetensors"
+    assert marked("a.fp16.safetensors", "u-bcdefghijk") == "a.fp16.bcdefg.safetensors"
+    assert marked("a.abcdef.pt", "u-abcdefghij") == "a.abcdef.pt"
+    assert marked("v1", "u-abcdefghij") == "v1.abcdef"
+
+
+@given(NAMES, st.from_regex(r"u-[a-z0-9]{10}", fullmatch=True))
+def test_a_marked_name_is_safe_and_marked_once(name: str, namespace: str) -> None:
+    base = safe_name(name)
+    found = marked(base, namespace)
+    assert safe_name(found) == found == marked(found, namespace)
+    assert len(found.encode()) <= MAX_NAME_BYTES
+    assert Path(found).suffix == Path(base).suffix or not Path(base).suffix
+    mark = "." + namespace[2:8]
+    assert mark in (Path(found).suffix, Path(Path(found).stem).suffix)
 
 
 def test_a_taken_name_gets_a_number_before_its_extension() -> None:
