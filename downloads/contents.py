@@ -1,11 +1,12 @@
 """Whether a file on the disk has a content that is known by size and SHA-256."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from downloads.errors import Cancelled
-from downloads.paths import numbered
+from downloads.paths import numbered, same_key
 from downloads.stream import CHUNK, never
 
 
@@ -33,12 +34,31 @@ def same_content(
 
 
 def find_same(
-    target: Path, size: int, sha256: str, *, slack: int = 0, cancelled: Callable[[], bool] = never
+    target: Path,
+    size: int,
+    sha256: str,
+    *,
+    others: Sequence[Path] = (),
+    slack: int = 0,
+    cancelled: Callable[[], bool] = never,
 ) -> Path | None:
-    """The target, or a numbered name beside it, if its content is this."""
+    """The target, a numbered name beside it, or a file called so in one of `others`, folders
+    that share their names with the target's, if its content is this."""
+    found = _by_name((target.parent, *others))
     number = 0
-    while (path := target.with_name(numbered(target.name, number))).exists():
-        if same_content(path, size, sha256, slack=slack, cancelled=cancelled):
-            return path
+    while paths := found.get(same_key(numbered(target.name, number))):
+        for path in paths:
+            if same_content(path, size, sha256, slack=slack, cancelled=cancelled):
+                return path
         number += 1
     return None
+
+
+def _by_name(folders: Iterable[Path]) -> dict[str, list[Path]]:
+    """The files of folders, as far as they are there, by what `free_name` compares."""
+    found: dict[str, list[Path]] = {}
+    for folder in folders:
+        with suppress(OSError):
+            for path in folder.iterdir():
+                found.setdefault(same_key(path.name), []).append(path)
+    return found

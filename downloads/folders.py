@@ -48,16 +48,13 @@ def named(folder_type: str) -> str | None:
     return found if found in names() else None
 
 
-def destination(folder_type: str) -> Path:
-    """The folder that a download of this type goes into.
+def places(folder_type: str) -> tuple[Path, ...]:
+    """The folders of this type, the one that a download goes into first.
 
     Raises:
         KeyError: an unknown type
     """
-    found = paths.destination(all_folders(), folder_type)
-    if found is None:
-        raise KeyError(folder_type)
-    return Path(found)
+    return tuple(Path(path) for path in all_folders()[paths.map_legacy(folder_type)])
 
 
 def _extra(path: Path) -> Any:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +24,15 @@ from downloads.paths import free_name
 from downloads.stream import CHUNK, never
 
 _PART: Final = re.compile(r".+\.[0-9a-f]{32}\.part", re.S)
+
+
+def _names(folder: Path, others: Iterable[Path]) -> set[str]:
+    """What there is in a folder, and in others, which need not be there."""
+    found = set(os.listdir(folder))  # noqa: PTH208
+    for other in others:
+        with suppress(OSError):
+            found.update(os.listdir(other))  # noqa: PTH208
+    return found
 
 
 def part_path(target: Path, job: str) -> Path:
@@ -187,8 +196,9 @@ class Part:
         with os.fdopen(os.dup(self._fd), "rb") as file:
             look(self._target.name, file, self.size)
 
-    def settle(self) -> tuple[Path, bool]:
-        """Gives the finished file its name, or a free one like it, and never another file's.
+    def settle(self, others: Sequence[Path] = ()) -> tuple[Path, bool]:
+        """Gives the finished file its name, or a free one like it, and never another file's, nor
+        one that a file in `others` has: folders whose names count like the target's.
 
         Returns:
             (where the content is, whether it had been there already: then the part is gone)
@@ -196,10 +206,10 @@ class Part:
         os.fsync(self._fd)
         folder = self._target.parent
         while True:
-            if same := find_same(self._target, self.size, self.sha256):
+            if same := find_same(self._target, self.size, self.sha256, others=others):
                 self.discard()
                 return same, True
-            path = folder / free_name(self._target.name, os.listdir(folder))  # noqa: PTH208
+            path = folder / free_name(self._target.name, _names(folder, others))
             try:
                 rename_to_new(self.path, path)
                 break

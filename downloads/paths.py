@@ -114,7 +114,7 @@ def marked(name: str, namespace: str) -> str:
     return name if mark in (stem[-len(mark) :], suffix) else _with_stem(stem, mark + suffix)
 
 
-def _key(name: str) -> str:
+def same_key(name: str) -> str:
     """Equal for names that some file system takes for the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
 
@@ -128,9 +128,9 @@ def numbered(name: str, number: int) -> str:
 
 def free_name(name: str, taken: Collection[str]) -> str:
     """The name, or its first numbered form, that equals none of `taken` on any file system."""
-    keys = {_key(other) for other in taken}
+    keys = {same_key(other) for other in taken}
     number = 0
-    while _key(numbered(name, number)) in keys:
+    while same_key(numbered(name, number)) in keys:
         number += 1
     return numbered(name, number)
 
@@ -191,9 +191,3 @@ def _add_section(folders: dict[str, list[str]], section: Mapping[Any, Any], yaml
                 paths.remove(path)
             if path not in paths:
                 paths.insert(0 if first else len(paths), path)
-
-
-def destination(folders: Mapping[str, list[str]], folder_type: str) -> str | None:
-    """The folder that a download of this type goes into; None for an unknown type."""
-    paths = folders.get(map_legacy(folder_type))
-    return paths[0] if paths else None

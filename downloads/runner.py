@@ -3,6 +3,7 @@
 import logging
 import threading
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from time import monotonic
@@ -153,16 +154,19 @@ def _fetched(job: DownloadJob, worker: str, lease: _Lease) -> Stored:
             cancelled=lease.is_cancelled,
         )
         folder_type = job.folder_type or folders.named(remote.folder_type or "") or folders.FALLBACK
-        name = paths.safe_name(remote.filename)
-        below = f"{folder_type}/{_subfolder(job.target)}"
+        name, own = paths.safe_name(remote.filename), _own_folder(job.target)
+        if own:
+            name = paths.marked(name, job.target.namespace)
+        below = f"{folder_type}/{own}"
         destination = bucket.address(below + name) if to_bucket else below + name
         known = {"folder_type": folder_type, "filename": name, "destination": destination}
         queue.note(job.job_id, worker, total_bytes=remote.size, **known)
 
-        def fetch(target: Path) -> Done:
+        def fetch(target: Path, others: Sequence[Path] = ()) -> Done:
             return transfer(
                 remote,
                 target,
+                others=others,
                 # Not the job's id: who asks for the same again goes on with what is there.
                 job=f"{job.target_id} {remote.identity}",
                 web=web,
@@ -182,17 +186,20 @@ def _fetched(job: DownloadJob, worker: str, lease: _Lease) -> Stored:
                 progress=lease.tell,
                 cancelled=lease.is_cancelled,
             )
-            item = f"{_subfolder(job.target)}{stored_as}"
+            item = f"{own}{stored_as}"
             return Stored(done, folder_type, item, bucket.address(f"{folder_type}/{item}"))
-        root = folders.destination(folder_type)
-        done = fetch(root / _subfolder(job.target) / name)
-        item = str(done.path.relative_to(root)).replace("\\", "/")
+        places = folders.places(folder_type)
+        # Of equal names in these folders ComfyUI opens the first it finds. A folder of one's own
+        # is in none of the others.
+        done = fetch(places[0] / own / name, () if own else places[1:])
+        root = next(place for place in places if done.path.is_relative_to(place))
+        item = done.path.relative_to(root).as_posix()
         return Stored(done, folder_type, item, f"{folder_type}/{item}")
     finally:
         web.close()
 
 
-def _subfolder(target: User) -> str:
+def _own_folder(target: User) -> str:
     """Where the files of a user lie who must not use the others': empty, or with a slash."""
     sees_all = Capability.VIEW_ALL_COMFYUI_ITEMS in capabilities_of(target)
     return "" if sees_all else f"{target.namespace}/"

@@ -1,7 +1,7 @@
 """Fetches one remote file to its place: resumed, verified, never half, never over another file."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ def transfer(
     remote: RemoteFile,
     target: Path,
     *,
+    others: Sequence[Path] = (),
     job: str,
     web: Web,
     key: str | None = None,
@@ -42,6 +43,8 @@ def transfer(
 
     Args:
         target: where to; a name made safe by the caller, in a folder that is made if missing
+        others: folders whose files would hide the target's or be hidden by it: their names are
+            taken, and their contents there already
         job: names the part; the same `job` and target with the same content resumes it
         key: used where `remote.headers` holds no Authorization
         progress: called with (bytes there, bytes in all), every `progress_seconds` at most
@@ -66,13 +69,13 @@ def transfer(
     except OSError as error:
         raise disk_error(error) from error
     try:
-        if there := _already_there(remote, target, ask):
+        if there := _already_there(remote, target, others, ask):
             part.discard()
             size = there.stat().st_size
             progress(size, size)
             return Done(there, size, remote.sha256 or "", already_there=True)
         Fetch(remote, target.name, part, web, key, progress, ask, limits).all()
-        path, already_there = part.settle()
+        path, already_there = part.settle(others)
         return Done(path, part.size, part.sha256, already_there)
     except (Cancelled, WrongContent):
         part.discard()
@@ -85,12 +88,19 @@ def transfer(
         part.close()
 
 
-def _already_there(remote: RemoteFile, target: Path, cancelled: Callable[[], bool]) -> Path | None:
+def _already_there(
+    remote: RemoteFile, target: Path, others: Sequence[Path], cancelled: Callable[[], bool]
+) -> Path | None:
     """The file in the target's place or beside it that is the remote one, if its hash is known."""
     if remote.sha256 is None or remote.size is None:
         return None
     return find_same(
-        target, remote.size, remote.sha256, slack=remote.size_slack, cancelled=cancelled
+        target,
+        remote.size,
+        remote.sha256,
+        others=others,
+        slack=remote.size_slack,
+        cancelled=cancelled,
     )
 
 

@@ -24,11 +24,11 @@ def models(tmp_path: Path, settings: object, monkeypatch: pytest.MonkeyPatch) ->
 def test_folders_are_comfyuis_and_its_extensions(models: Path) -> None:
     found = folders.all_folders()
     assert {"checkpoints", "loras", "vae", "my_pack"} <= set(found)
-    assert folders.destination("checkpoints") == models / "checkpoints"
+    assert folders.places("checkpoints")[0] == models / "checkpoints"
     assert folders.named("unet") == "diffusion_models"
     assert folders.named("nope") is None
     with pytest.raises(KeyError):
-        folders.destination("nope")
+        folders.places("nope")
 
 
 def test_extra_paths_are_understood(models: Path, tmp_path: Path) -> None:
@@ -36,15 +36,15 @@ def test_extra_paths_are_understood(models: Path, tmp_path: Path) -> None:
         f"mine:\n  base_path: {tmp_path}/big/\n  is_default: true\n  checkpoints: sd/\n"
         "  loras: |\n    one\n    two\n"
     )
-    assert folders.destination("checkpoints") == tmp_path / "big/sd"
-    assert folders.destination("loras").parent == tmp_path / "big"
-    assert folders.destination("vae") == models / "vae"
+    assert folders.places("checkpoints")[0] == tmp_path / "big/sd"
+    assert folders.places("loras")[0].parent == tmp_path / "big"
+    assert folders.places("vae")[0] == models / "vae"
 
 
 @pytest.mark.parametrize("text", ["{", "[1, 2]", "a: [", "\x00", "x" * 2_000_000])
 def test_extra_paths_that_are_none_are_passed_over(models: Path, text: str) -> None:
     (models.parent / folders.EXTRA).write_text(text)
-    assert folders.destination("checkpoints") == models / "checkpoints"
+    assert folders.places("checkpoints")[0] == models / "checkpoints"
 
 
 def test_nothing_is_offered_where_nothing_is_set(

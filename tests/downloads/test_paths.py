@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from downloads.paths import (
     MAX_NAME_BYTES,
-    destination,
     free_name,
     is_model,
     is_pickle,
@@ -139,8 +138,7 @@ def test_folders_are_as_comfyui_names_them() -> None:
     assert folders["text_encoders"] == ["/c/models/text_encoders", "/c/models/clip"]
     assert folders["ipadapter"] == ["/c/models/ipadapter"]
     assert not {"unet", "clip", "custom_nodes", ".x"} & set(folders)
-    assert destination(folders, "unet") == "/c/models/diffusion_models"
-    assert destination(folders, "nothing") is None
+    assert folders["diffusion_models"] == ["/c/models/diffusion_models", "/c/models/unet"]
 
 
 def test_extra_folders_come_behind_unless_they_are_the_default() -> None:

@@ -481,6 +481,31 @@ def test_another_content_of_the_name_is_never_overwritten(
     assert run.target.read_bytes() == OTHER
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "MODEL.safetensors"])
+def test_a_name_in_a_folder_that_shares_its_names_is_taken(
+    run: Run, site: Server, stored: Server, tmp_path: Path, name: str
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / name).write_bytes(OTHER)
+    done = run(remote(site), others=[tmp_path / "missing", other])
+    assert done.path == run.folder / "model (1).safetensors"
+    assert run(remote(site), others=[other]).already_there
+
+
+def test_a_content_in_a_folder_that_shares_its_names_is_there_already(
+    run: Run, site: Server, stored: Server, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    run.folder.mkdir()
+    run.target.write_bytes(OTHER)
+    (other / "model (1).safetensors").write_bytes(MODEL)
+    done = run(remote(site), others=[other])
+    assert done.already_there and done.path == other / "model (1).safetensors"
+    assert run(remote(site, None), others=[other]).path == done.path
+
+
 def test_a_file_system_without_hard_links_serves_too(
     run: Run, site: Server, stored: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,7 +74,7 @@ def test_user_downloads_from_hugging_face_and_nobody_else_sees_the_model(
     )
     job = ended(alice, job_id)
     assert job["status"] == "completed", job
-    name = f"{alice.namespace}/alices.safetensors"
+    name = f"{alice.namespace}/alices.{alice.namespace[2:8]}.safetensors"
     assert job["destination"] == f"checkpoints/{name}"
     assert (job["sha256"], job["bytes_done"]) == (sha256(content), len(content))
     assert (job["progress_pct"], job["error"], job["repo_id"]) == (100.0, None, "org/repo")

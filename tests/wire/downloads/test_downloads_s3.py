@@ -60,6 +60,11 @@ def wish(name: str) -> dict[str, str]:
     return {"source": "huggingface", "repo_id": "org/s3", "filename": name, "folder_type": "loras"}
 
 
+def named(alice: Client, stem: str) -> str:
+    """A file in Alice's folder."""
+    return f"{alice.namespace}/{stem}.{alice.namespace[2:8]}.safetensors"
+
+
 def left_behind(shop: Gateway) -> list[str]:
     """Names of files on their way to the bucket."""
     places = (shop.data_dir / "downloads").rglob("*")
@@ -76,7 +81,7 @@ def test_user_downloads_into_the_bucket(
     assert "loras" in alice.get(f"{API}/folders").json()["folders"]
     job = ended(alice, ask(alice, **wish("kept.safetensors"), destination_type="s3"))
     assert job["status"] == "completed", job
-    key = f"kept/models/loras/{alice.namespace}/kept.safetensors"
+    key = f"kept/models/loras/{named(alice, 'kept')}"
     assert (job["destination"], job["destination_type"]) == (f"s3://{key}", "s3")
     assert (job["sha256"], job["progress_pct"]) == (sha256(content), 100.0)
     assert store.objects[key] == (content, sha256(content))
@@ -85,7 +90,7 @@ def test_user_downloads_into_the_bucket(
     owner = Client(shop.url, session(shop, OWNER))
     grants = owner.get(f"/mss-login/api/users/{ALICE.username}/shared-items").json()["items"]
     given = [(grant["folder"], grant["item_name"]) for grant in grants]
-    assert given == [("loras", f"{alice.namespace}/kept.safetensors")]
+    assert given == [("loras", named(alice, "kept"))]
 
 
 def test_user_without_a_models_folder_is_told_so(alice: Client) -> None:
@@ -118,14 +123,14 @@ def test_refused_upload_is_gone_on_with_when_tried_again(
     job = ended(alice, job_id)
     assert job["status"] == "failed"
     assert "Tell the administrator" in job["error"]
-    assert left_behind(shop) == ["again.safetensors"]
+    assert [f"{alice.namespace}/{name}" for name in left_behind(shop)] == [named(alice, "again")]
     store.refusing = None
     before = len(sites.storage.asked)
     assert alice.post(f"{API}/jobs/{job_id}/retry").status_code == 200
     wait_until(lambda: job_of(alice, job_id)["status"] == "completed", 20)
     # What had been downloaded was still there.
     assert len(sites.storage.asked) == before
-    assert store.objects[f"kept/models/loras/{alice.namespace}/again.safetensors"][0] == content
+    assert store.objects[f"kept/models/loras/{named(alice, 'again')}"][0] == content
     assert left_behind(shop) == []
 
 
@@ -144,7 +149,7 @@ def test_upload_of_a_killed_worker_is_done_again_once(
         wait_until(lambda: second.wake() or not job_of(alice, job_id)["can_cancel"], 60)
         job = job_of(alice, job_id)
     assert job["status"] == "completed", job
-    key = f"kept/models/loras/{alice.namespace}/killed.safetensors"
+    key = f"kept/models/loras/{named(alice, 'killed')}"
     assert store.objects[key] == (content, sha256(content))
     assert len([asked for asked in store.asked if asked == f"POST {key}?uploadId"]) == 1
 
