@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,14 +18,17 @@ from accounts.login import client_ip
 from accounts.middleware import raw_headers
 from accounts.models import User
 from downloads import folders, notices, paths, queue, services
-from downloads.errors import DownloadError
+from downloads.errors import DownloadError, KeyUnreadable
 from downloads.models import DownloadJob
 from downloads.sites import new_web, source_of
 from downloads.sources import SOURCES
+from downloads.turns import Turns
 
 PICKLE_WARNING = "Files of this kind can run programs when they are loaded. Trust its maker?"
 # The latest of one user.
 MAX_JOBS = 200
+# Each holds a thread for as long as the site takes.
+_searches = Turns(of_user=2, of_all=10)
 
 
 class HeaderAuthentication(IdentityAuthentication):
@@ -190,19 +194,27 @@ def search(user: User, name: str, query: str) -> list[dict[str, Any]]:
     """What a site has under these words; a page's address or an id counts as words, too.
 
     Raises:
-        BadRequest with `field`; SourceFailed
+        BadRequest with `field`; ApiKeyRequired; Throttled; SourceFailed
     """
     if name not in SOURCES:
         raise errors.BadRequest(f"source is one of {', '.join(SOURCES)}.", field="source")
     if not query.strip() or len(query) > 200 or not query.isprintable():
         raise errors.BadRequest("Say what to look for.", field="query")
-    web = new_web()
     try:
-        found = source_of(name).search(query.strip(), services.key_of(user.pk, name), web)
-    except DownloadError as error:
-        raise SourceFailed(error.sentence, source_code=error.code) from None
-    finally:
-        web.close()
+        key = services.key_of(user.pk, name)
+    except KeyUnreadable as error:
+        raise services.ApiKeyRequired(error.sentence) from None
+    with _searches.turn(user.pk):
+        # A site may take a minute, and PostgreSQL has a hundred connections for everybody.
+        if not connection.in_atomic_block:
+            connection.close()
+        web = new_web()
+        try:
+            found = source_of(name).search(query.strip(), key, web)
+        except DownloadError as error:
+            raise SourceFailed(error.sentence, source_code=error.code) from None
+        finally:
+            web.close()
     return [
         {
             "name": model.name,

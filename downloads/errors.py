@@ -44,6 +44,16 @@ class NeedsLogin(DownloadError):
     sentence = "The site asks for a login: store an API key of yours, then try again."
 
 
+class KeyUnreadable(NeedsLogin):
+    """SECRET_KEY changed, and nobody kept the former one or ran `rotate_secrets`."""
+
+    code = "API_KEY_REQUIRED"
+    sentence = (
+        "The key that is stored for this site cannot be read any more. Store it anew, then try "
+        "again."
+    )
+
+
 class NeedsTerms(DownloadError):
     code = "NEEDS_TERMS"
     sentence = "The model's terms must be accepted on its page first; then try again."

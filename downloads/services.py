@@ -14,6 +14,7 @@ from accounts.capabilities import Capability
 from accounts.identity import Identity
 from accounts.models import User
 from downloads import bucket, folders, wake
+from downloads.errors import KeyUnreadable
 from downloads.models import DownloadJob, SourceKey
 from downloads.sites import source_of
 from downloads.sources import SOURCES, BadWish, Source
@@ -177,14 +178,18 @@ def set_key(user: User, source: str, key: str, *, ip: str | None = None) -> None
 
 
 def key_of(user_id: int, source: str) -> str | None:
-    """The key itself, for the worker; None: there is none, or it cannot be read any more."""
+    """The key itself, for the worker; None: there is none.
+
+    Raises:
+        KeyUnreadable: going on without it would look like a refusal of the site
+    """
     row = SourceKey.objects.filter(user=user_id, source=source).first()
     if row is None:
         return None
     try:
         return crypto.decrypt(row.value)
     except crypto.DecryptionError:
-        return None
+        raise KeyUnreadable from None
 
 
 def _source(name: Any) -> Source:

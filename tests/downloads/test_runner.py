@@ -1,18 +1,21 @@
 """One download from claim to grant: where it ends up, and whose it is then."""
 
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
 from accounts.grants import Grants
 from accounts.models import ModelGrant, User
 from comfyproxy.filters.models import KnownModels
 from comfyproxy.prompts.uses import hidden_models
-from downloads import folders, queue, runner
+from downloads import folders, queue, runner, services
+from downloads.api import search
 from downloads.models import DownloadJob
 from tests.downloads.servers import safetensors
 from tests.downloads.shop import Sites
@@ -124,3 +127,31 @@ def test_user_hides_no_file_of_a_folder_with_two_names(
     sites.on_huggingface("org/repo", "u.safetensors", content)
     assert ended(ask(paula, "u.safetensors", kind)).destination == f"{kind}/u.safetensors"
     assert not (models / kind / "u.safetensors").exists()
+
+
+# --- keys -------------------------------------------------------------------------------------
+
+
+def test_user_whose_key_cannot_be_read_is_told_to_store_it_anew(
+    models: Path, sites: Sites, settings: Settings
+) -> None:
+    ann = user("ann")
+    services.set_key(ann, "huggingface", "hf_key")
+    sites.on_huggingface("org/repo", "m.safetensors", safetensors(1000))
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "n" * 40, []
+    job = ended(ask(ann))
+    assert (job.status, job.error_code) == (Status.FAILED, "API_KEY_REQUIRED")
+    assert "Store it anew" in job.error
+    assert sites.huggingface.asked == []
+    with pytest.raises(services.ApiKeyRequired, match="Store it anew"):
+        search(ann, "huggingface", "x")
+
+
+def test_key_is_still_read_after_secrets_were_rotated(settings: Settings) -> None:
+    ann = user("ann")
+    services.set_key(ann, "huggingface", "hf_key")
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "n" * 40, [settings.SECRET_KEY]
+    call_command("rotate_secrets", stdout=(said := StringIO()))
+    assert said.getvalue().startswith("1 secrets")
+    settings.SECRET_KEY_FALLBACKS = []
+    assert services.key_of(ann.pk, "huggingface") == "hf_key"

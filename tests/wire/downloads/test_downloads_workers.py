@@ -1,7 +1,10 @@
-"""Downloads whose worker is killed or stopped, on both brokers and databases: they go on, once."""
+"""Downloads whose worker is killed or stopped, on both brokers and databases: they go on, once.
+And searches while a site hangs."""
 
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,12 +13,12 @@ import pytest
 from tests.accounts.acting import session
 from tests.cast import ALICE
 from tests.client import Client
-from tests.downloads.servers import safetensors
-from tests.downloads.shop import Sites, ask, downloading, ended, job_of
+from tests.downloads.servers import Asked, Reply, json_reply, safetensors
+from tests.downloads.shop import API, Sites, ask, downloading, ended, job_of
 from tests.downloadworker import DownloadWorker
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
-from tests.refusals import wait_until
+from tests.refusals import check_refusal, wait_until
 from tests.services import own_database
 
 # Not the one that other tests empty.
@@ -100,3 +103,43 @@ def test_worker_that_is_stopped_gives_its_download_back_and_loses_nothing(
     assert (Path(comfy.base_dir) / "models" / job["destination"]).read_bytes() == content
     first_try, second_try = sites.storage.asked_for(f"/hf-{name}")
     assert "Range" not in first_try.headers and "Range" in second_try.headers
+
+
+# How many connections to the database there are, this script's own included.
+CONNECTIONS = """
+from django.db import connection
+result = 0
+if connection.vendor == "postgresql":
+    with connection.cursor() as cursor:
+        cursor.execute("select count(*) from pg_stat_activity where datname = current_database()")
+        result = cursor.fetchone()[0]
+"""
+
+
+def test_searches_at_a_site_that_hangs_are_few_and_hold_no_connection(
+    shop: Gateway, sites: Sites, alice: Client
+) -> None:
+    hanging = threading.Event()
+
+    def hang(asked: Asked) -> Reply:
+        hanging.wait(30)
+        return json_reply([])
+
+    sites.huggingface.routes["/api/models"] = hang
+    begun = len(sites.huggingface.asked_for("/api/models"))
+    path = f"{API}/search?source=huggingface&query=x"
+    # A session each: a client is no thread's but its own.
+    clients = [Client(shop.url, alice.token) for _ in range(2)]
+    before = shop.run(CONNECTIONS)
+    with ThreadPoolExecutor() as threads:
+        try:
+            found = [threads.submit(client.get, path) for client in clients]
+            wait_until(lambda: len(sites.huggingface.asked_for("/api/models")) == begun + 2, 10)
+            answer = alice.get(path)
+            check_refusal(answer, 429, "THROTTLED")
+            assert int(answer.headers["Retry-After"]) > 0
+            assert shop.run(CONNECTIONS) <= before
+        finally:
+            hanging.set()
+        assert [each.result().status_code for each in found] == [200, 200]
+    assert alice.get(path).json() == {"models": []}
