@@ -384,6 +384,14 @@ class Env(BaseSettings):
         _ = url.port  # raises ValueError for a bad one
         return value.rstrip("/")
 
+    @field_validator("civitai_url", "hf_endpoint")
+    @classmethod
+    def _is_site(cls, value: str) -> str:
+        # A login in it would go to whoever the site leads to; keys are stored by the users.
+        if "@" in urlsplit(value).netloc:
+            raise ValueError("must be an address without a login, like https://mirror.example")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _is_known_database(cls, value: SecretStr | None) -> SecretStr | None:

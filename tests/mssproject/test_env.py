@@ -48,6 +48,13 @@ def test_an_empty_value_counts_as_not_set() -> None:
                 "no",
             ],
         ),
+        *(
+            (
+                name,
+                ["hf-mirror.com", "ftp://h", "https://", "https://h?a=1", "https://u:p@h", "//h"],
+            )
+            for name in ("CIVITAI_URL", "HF_ENDPOINT")
+        ),
         ("MSS_DATA_DIR", [__file__, f"{__file__}/x", "~no_such_user/x", "x" * 5000]),
         *(
             (f"COMFYUI_{kind}_DIR", [__file__, f"{__file__}/x", "/no/such/x", ".", "x" * 5000])
@@ -107,6 +114,8 @@ def test_each_malformed_value_gives_a_sentence_naming_the_variable(
         ("COMFYUI_OUTPUT_DIR", HERE),
         # It is there only as long as ComfyUI runs.
         ("COMFYUI_TEMP_DIR", f"{HERE}/there-later"),
+        ("CIVITAI_URL", "http://127.0.0.1:9000"),
+        ("HF_ENDPOINT", "https://hf-mirror.com/"),
         ("MSS_HOST", "0.0.0.0"),
         ("MSS_HOST", "::"),
         ("MSS_HOST", "gateway.lan"),
