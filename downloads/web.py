@@ -17,6 +17,7 @@ from downloads import publicaddress
 from downloads.connect import Connect, GuardedAdapter, Resolve, connect_to, resolve_name
 from downloads.errors import BlockedAddress, DownloadError, SourceDown, SourceRefused, Stalled
 from downloads.stream import arriving, never
+from downloads.texts import cleaned
 from downloads.urls import host_of, split_url
 from downloads.watch import Watch
 
@@ -278,6 +279,6 @@ def _joined(url: str, location: str) -> str:
 
 def _json(answer: requests.Response) -> Any:
     try:
-        return json.loads(answer.content)
+        return cleaned(json.loads(answer.content))
     except (ValueError, RecursionError):
         return None
