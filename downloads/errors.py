@@ -16,6 +16,8 @@ class DownloadError(Exception):
     code: str = "SOURCE_REFUSED"
     permanent: bool = True
     tries: int | None = None
+    # Whether what has arrived is kept, for the next try.
+    keeps_part: bool = True
     sentence: str = "The site refused the download."
 
     def __init__(
@@ -73,11 +75,14 @@ class NoSuchFile(DownloadError):
 
 class WrongContent(DownloadError):
     code = "WRONG_CONTENT"
+    keeps_part = False
     sentence = "The site sent something else than the model. Nothing was kept; try again later."
 
 
 class DiskFull(DownloadError):
     code = "DISK_FULL"
+    # Kept, it would leave no room for anybody.
+    keeps_part = False
     sentence = "The server's disk is full. Have the administrator make room, then try again."
 
 
@@ -94,7 +99,16 @@ class Stalled(DownloadError):
 
 class Cancelled(DownloadError):
     code = "CANCELLED"
+    keeps_part = False
     sentence = "The download was cancelled."
+
+
+class NotAllowed(DownloadError):
+    """Somebody's rights ended, or their account, after this was asked for."""
+
+    code = "PERMISSION_DENIED"
+    keeps_part = False
+    sentence = "Who asked for this may not download models any more."
 
 
 class UnsafeFormat(DownloadError):

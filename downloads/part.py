@@ -18,7 +18,7 @@ from typing import Final
 
 from downloads.contents import find_same
 from downloads.disk import fsync_folder, lock, rename_to_new
-from downloads.errors import Cancelled, InUse
+from downloads.errors import Cancelled, DownloadError, InUse
 from downloads.hashing import Hasher
 from downloads.paths import free_name
 from downloads.stream import CHUNK, never
@@ -133,7 +133,9 @@ class Part:
             else:
                 self.note = Note(identity)
                 self.restart()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, DownloadError) and not error.keeps_part:
+                self.discard()
             self.close()
             raise
 

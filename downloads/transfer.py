@@ -8,7 +8,7 @@ from pathlib import Path
 from downloads.contentcheck import check_format
 from downloads.contents import find_same, same_content
 from downloads.disk import disk_error
-from downloads.errors import Cancelled, WrongContent
+from downloads.errors import DownloadError
 from downloads.fetch import Fetch, Limits
 from downloads.part import Part
 from downloads.remote import RemoteFile
@@ -52,9 +52,7 @@ def transfer(
             on, so it may serve as a heartbeat
 
     Raises:
-        Cancelled: no part is left
-        WrongContent: no part is left either
-        DownloadError: anything else; the part stays, for the same call to resume
+        DownloadError: if it `keeps_part`, the part stays, for the same call to resume
     """
     limits = limits or Limits()
     check_format(target.name, allow_pickle)
@@ -77,11 +75,15 @@ def transfer(
         Fetch(remote, target.name, part, web, key, progress, ask, limits).all()
         path, already_there = part.settle(others)
         return Done(path, part.size, part.sha256, already_there)
-    except (Cancelled, WrongContent):
-        part.discard()
+    except DownloadError as error:
+        if not error.keeps_part:
+            part.discard()
         raise
     except OSError as error:
-        raise disk_error(error) from error
+        found = disk_error(error)
+        if not found.keeps_part:
+            part.discard()
+        raise found from error
     finally:
         if part.size == 0:
             part.discard()
