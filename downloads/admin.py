@@ -1,5 +1,6 @@
 """The admin's pages of downloads: whose, how far, and what went wrong; keys are only counted."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -10,6 +11,7 @@ from django.utils.html import format_html
 from accounts import errors
 from accounts.adminbase import ReadOnlyAdmin, actor_of
 from accounts.login import client_ip
+from accounts.middleware import page_identity
 from downloads import services
 from downloads.models import DownloadJob, SourceKey
 
@@ -88,13 +90,14 @@ class DownloadJobAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Try again", permissions=("view",))
     def retry_jobs(self, request: HttpRequest, queryset: QuerySet[DownloadJob]) -> None:
-        self._each(request, queryset, services.retry, "Tried again")
+        retry = partial(services.retry, identity=page_identity(request))
+        self._each(request, queryset, retry, "Tried again")
 
     def _each(
         self, request: HttpRequest, queryset: QuerySet[DownloadJob], act: Any, word: str
     ) -> None:
         done = left = 0
-        for job in queryset.select_related("user"):
+        for job in queryset.select_related("user", "target"):
             try:
                 act(job, actor=actor_of(request), ip=client_ip(request))
             except errors.GatewayError:

@@ -176,9 +176,10 @@ class RetryView(DownloadView):
     """POST: have one of the caller's own that failed or was cancelled tried again."""
 
     def post(self, request: Request, job_id: str) -> Response:
-        user, _ = caller(request)
+        user, identity = caller(request)
         job = services.find(user, job_key(job_id))
-        job = services.retry(job, actor=user, ip=client_ip(request._request))
+        ip = client_ip(request._request)
+        job = services.retry(job, actor=user, identity=identity, ip=ip)
         return Response({"job": job_json(job), "stats": queue.stats()})
 
 

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from downloads import s3
 from downloads.disk import disk_error, lock
-from downloads.errors import Cancelled, InUse
+from downloads.errors import DownloadError, InUse
 from downloads.remote import RemoteFile
 from downloads.retry import Backoff, persist
 from downloads.transfer import Done
@@ -40,7 +40,7 @@ def store(
     fetch: Callable[[Path], Done],
     progress: Callable[[int, int | None], None],
     cancelled: Callable[[], bool],
-) -> tuple[Done, str]:
+) -> tuple[Done, str, bool]:
     """Downloads a file and puts it into the bucket.
 
     Args:
@@ -49,7 +49,7 @@ def store(
         fetch: downloads to a path
 
     Returns:
-        (what was downloaded, the name that it has there)
+        (what was downloaded, the name that it has there, whether it is new there)
 
     Raises:
         DownloadError
@@ -60,12 +60,17 @@ def store(
         held = persist(lambda: _hold(place), backoff=Backoff(), cancelled=cancelled)
         try:
             done = fetch(place / name)
-            stored_as = _upload(done, folder, progress, cancelled)
+            stored_as, is_new = _upload(done, folder, progress, cancelled)
         finally:
             os.close(held)
     except OSError as error:
         raise disk_error(error) from error
-    return done, stored_as
+    return done, stored_as, is_new
+
+
+def remove(below: str) -> None:
+    """Takes a file out of the bucket's folder again."""
+    s3.remove(_bucket(), below)
 
 
 def _upload(
@@ -73,11 +78,11 @@ def _upload(
     folder: str,
     progress: Callable[[int, int | None], None],
     cancelled: Callable[[], bool],
-) -> str:
+) -> tuple[str, bool]:
     # Not too old for as long as it is on its way.
     os.utime(done.path)
     try:
-        stored_as = s3.put(
+        found = s3.put(
             _bucket(),
             folder,
             done.path,
@@ -85,11 +90,12 @@ def _upload(
             progress=progress,
             cancelled=cancelled,
         )
-    except Cancelled:
-        done.path.unlink(missing_ok=True)
+    except DownloadError as error:
+        if not error.keeps_part:
+            done.path.unlink(missing_ok=True)
         raise
     done.path.unlink(missing_ok=True)
-    return stored_as
+    return found
 
 
 def _bucket() -> s3.Bucket:

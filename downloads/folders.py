@@ -22,13 +22,18 @@ _kept: tuple[float, Path, dict[str, list[str]]] | None = None
 
 
 def all_folders() -> dict[str, list[str]]:
-    """Folder type → its folders, the one to download into first; none where nothing is set."""
+    """Folder type → its folders, the one to download into first; none where nothing is set, or
+    what is set is not there (a drive that is not mounted)."""
     global _kept
     root: Path | None = settings.COMFYUI_MODELS_DIR
     if root is None:
         return {}
     if _kept is None or _kept[1] != root or time.monotonic() - _kept[0] > _KEPT_SECONDS:
-        listing = [entry.name for entry in root.iterdir() if entry.is_dir()]
+        try:
+            listing = [entry.name for entry in root.iterdir() if entry.is_dir()]
+        except OSError as error:
+            logger.warning("the models folder cannot be read: %s", error)
+            return {}
         extra = _extra(root.parent / EXTRA)
         found = paths.read_model_folders(str(root), listing, extra, yaml_dir=str(root.parent))
         _kept = time.monotonic(), root, found

@@ -1,5 +1,7 @@
 """/account/downloads: a person's downloads in the browser, and what its script asks for."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.http import HttpResponseRedirect
@@ -70,12 +72,15 @@ class OwnDownloadView(GatewayView):
     permission_classes = (MayDownload,)
 
     def post(self, request: Request, job_id: str, action: str) -> Response:
-        user, _ = caller(request)
-        act = {"cancel": services.cancel, "retry": services.retry}.get(action)
-        if act is None:
+        user, identity = caller(request)
+        actions: dict[str, Callable[..., DownloadJob]] = {
+            "cancel": services.cancel,
+            "retry": partial(services.retry, identity=identity),
+        }
+        if action not in actions:
             raise errors.NotFound
         job = services.find(user, job_key(job_id))
-        job = act(job, actor=user, ip=client_ip(request._request))
+        job = actions[action](job, actor=user, ip=client_ip(request._request))
         return Response({"job": job_json(job)})
 
 

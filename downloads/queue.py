@@ -15,15 +15,19 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from downloads.models import DownloadJob
+from downloads.texts import clean
 
 TOTAL: Final = 5
 PER_SOURCE: Final = {"civitai": 3, "huggingface": 2}
 # A job that its workers did not survive so often is not begun again.
 MAX_ATTEMPTS: Final = 8
+# What has ended is kept so long, and so many of each user.
+KEPT_FOR: Final = timedelta(days=90)
+KEPT: Final = 500
 
 Status = DownloadJob.Status
 
@@ -84,13 +88,14 @@ def claim(worker: str) -> DownloadJob | None:
     )
     now = timezone.now()
     running = [job for job in active if _is_leased(job, now)]
-    left = [job for job in active if job.status == Status.RUNNING and not _is_leased(job, now)]
-    for job in left:
+    for job in active:
+        if _is_leased(job, now):
+            continue
         if job.cancel_requested:
             _end(job, Status.CANCELLED)
-        elif job.attempts >= MAX_ATTEMPTS:
+        elif job.status == Status.RUNNING and job.attempts >= MAX_ATTEMPTS:
             _end(job, Status.FAILED, error="This download broke off too often. Start it again.")
-    left = [job for job in left if job.status == Status.RUNNING]
+    left = [job for job in active if job.status == Status.RUNNING and not _is_leased(job, now)]
     waiting = [
         job
         for job in active
@@ -143,12 +148,15 @@ def note(job_id: UUID, worker: str, **facts: Any) -> bool:
 
 
 def completed(job_id: UUID, worker: str, **facts: Any) -> bool:
-    """Whether the job was still this worker's and has ended well now."""
-    return _ended(job_id, worker, Status.COMPLETED, **facts)
+    """Whether the job was still this worker's, and to go on, and has ended well now."""
+    mine = _mine(job_id, worker).filter(cancel_requested=False)
+    return bool(mine.update(**_ending(Status.COMPLETED), **facts))
 
 
 def failed(job_id: UUID, worker: str, *, error: str, code: str) -> bool:
-    return _ended(job_id, worker, Status.FAILED, error=error[:500], error_code=code)
+    # Sites have their say in errors.
+    said = clean(error)[:500]
+    return _ended(job_id, worker, Status.FAILED, error=said, error_code=code)
 
 
 def cancelled(job_id: UUID, worker: str) -> bool:
@@ -156,9 +164,24 @@ def cancelled(job_id: UUID, worker: str) -> bool:
 
 
 def put_back(job_id: UUID, worker: str) -> bool:
-    """Give a job back that this worker cannot finish: it ends itself."""
-    changes = {"status": Status.QUEUED, "lease_owner": "", "lease_until": None}
-    return bool(_mine(job_id, worker).update(**changes, speed_bps=0))
+    """Give a job back that this worker cannot finish: it ends itself. That is no failed attempt
+    of the job's."""
+    changes: dict[str, Any] = {"status": Status.QUEUED, "lease_owner": "", "lease_until": None}
+    changes |= {"speed_bps": 0, "attempts": F("attempts") - 1}
+    return bool(_mine(job_id, worker).update(**changes))
+
+
+def forget_old() -> int:
+    """Delete what ended long ago, and of each user all but the newest; how many that were."""
+    ended = DownloadJob.objects.exclude(status__in=DownloadJob.ACTIVE)
+    deleted, _ = ended.filter(finished_at__lt=timezone.now() - KEPT_FOR).delete()
+    many = ended.order_by().values("user").annotate(number=Count("pk")).filter(number__gt=KEPT)
+    for user_id in many.values_list("user", flat=True):
+        newest_first = ended.filter(user=user_id).order_by("-created_at", "pk")
+        ids = list(newest_first.values_list("pk", flat=True)[KEPT:])
+        for start in range(0, len(ids), 500):
+            deleted += ended.filter(pk__in=ids[start : start + 500]).delete()[0]
+    return deleted
 
 
 def _mine(job_id: UUID, worker: str) -> QuerySet[DownloadJob]:

@@ -1,120 +1,51 @@
 """One download from claim to end: resolve, transfer, give. Runs in a worker's thread."""
 
 import logging
-import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from time import monotonic
-from typing import Final
 
 from django.conf import settings
-from django.db import close_old_connections, transaction
+from django.db import transaction
 
 from accounts import granting
 from accounts.capabilities import Capability
 from accounts.models import User
 from accounts.services import capabilities_of
-from downloads import bucket, folders, paths, queue, services
-from downloads.errors import DownloadError
+from downloads import bucket, folders, paths, queue, rights, services
+from downloads.errors import Cancelled, DownloadError, NotAllowed
+from downloads.lease import Interrupted, Lease, is_stopping
 from downloads.models import DownloadJob
-from downloads.queue import Progress, Sign
+from downloads.queue import Sign
 from downloads.retry import Backoff, persist
 from downloads.sites import new_web, source_of
 from downloads.sources import BadWish
+from downloads.texts import clean
 from downloads.transfer import Done, transfer
 
 logger = logging.getLogger(__name__)
 
-# Also the longest that a cancelled job goes on.
-BEAT_SECONDS: Final = 1.0
-
-
-class Interrupted(DownloadError):
-    """This worker ends, or is not the job's any more. What has arrived stays."""
-
-    code = "INTERRUPTED"
-    sentence = "The download was interrupted and goes on soon."
+Status = DownloadJob.Status
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a download came to: `item` is its name as ComfyUI lists it in the folder."""
+    """What a download came to: `item` is its name as ComfyUI lists it in the folder. `undo` takes
+    it away again; None where it had been there before."""
 
     done: Done
     folder_type: str
     item: str
     destination: str
-
-
-class _Lease:
-    """Says that the job lives, once a second, and hears whether it is to stop."""
-
-    def __init__(self, job: DownloadJob, worker: str) -> None:
-        self._job_id, self._worker = job.job_id, worker
-        self._progress = Progress(job.bytes_done, job.total_bytes, 0.0)
-        self._seen = (monotonic(), job.bytes_done)
-        self._over = threading.Event()
-        self.sign = Sign.GO_ON
-        self._thread = threading.Thread(target=self._beat, name=f"lease-{job.job_id}", daemon=True)
-
-    def __enter__(self) -> "_Lease":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def tell(self, done: int, total: int | None) -> None:
-        """How far the transfer is; written down with the next beat."""
-        then, before = self._seen
-        passed = monotonic() - then
-        speed = self._progress.speed_bps
-        if passed >= BEAT_SECONDS:
-            self._seen = monotonic(), done
-            now = max(0, done - before) / passed
-            speed = now if speed == 0 else 0.7 * speed + 0.3 * now
-        self._progress = Progress(done, total, speed)
-
-    def is_cancelled(self) -> bool:
-        """Whether the transfer is to end for good.
-
-        Raises:
-            Interrupted: it is to end here, and to go on elsewhere or later
-        """
-        if self.sign is Sign.LOST or _stopping.is_set():
-            raise Interrupted
-        return self.sign is Sign.CANCEL
-
-    def _beat(self) -> None:
-        try:
-            while not self._over.wait(BEAT_SECONDS):
-                self.sign = queue.alive(self._job_id, self._worker, self._progress)
-                if self.sign is Sign.LOST:
-                    return
-        except Exception:
-            # Without a lease another worker takes the job: this one must not go on.
-            logger.exception("the lease of download %s could not be extended", self._job_id)
-            self.sign = Sign.LOST
-        finally:
-            close_old_connections()
-
-
-# Set when the worker process ends: its jobs go back into the queue.
-_stopping = threading.Event()
-
-
-def stop() -> None:
-    """Have all transfers of this process end soon, and their jobs put back."""
-    _stopping.set()
+    undo: Callable[[], None] | None
 
 
 def run_all() -> int:
     """Run jobs until there is none that may be begun; how many were run."""
     number = 0
-    while not _stopping.is_set():
+    while not is_stopping():
         worker = uuid.uuid4().hex
         job = queue.claim(worker)
         if job is None:
@@ -126,20 +57,20 @@ def run_all() -> int:
 
 def run(job: DownloadJob, worker: str) -> None:
     """Run one claimed job to its end, whatever that is."""
-    with _Lease(job, worker) as lease:
+    with Lease(job, worker) as lease:
         try:
-            stored = _fetched(job, worker, lease)
-        except (DownloadError, BadWish) as error:
-            _not_done(job, worker, lease, error)
-            return
+            try:
+                _completed(job, worker, _fetched(job, worker, lease))
+            except (DownloadError, BadWish) as error:
+                _not_done(job, worker, lease, error)
         except Exception:
+            # Whatever it was: a job that keeps its lease would be begun again and again.
             logger.exception("download %s failed", job.job_id)
             queue.failed(job.job_id, worker, error="The server failed at this.", code="INTERNAL")
-            return
-        _completed(job, worker, stored)
 
 
-def _fetched(job: DownloadJob, worker: str, lease: _Lease) -> Stored:
+def _fetched(job: DownloadJob, worker: str, lease: Lease) -> Stored:
+    rights.judge(job)
     to_bucket = job.destination_type == services.S3
     if not (bucket.is_set_up() if to_bucket else folders.all_folders()):
         missing = services.S3Disabled if to_bucket else services.NotSetUp
@@ -177,7 +108,7 @@ def _fetched(job: DownloadJob, worker: str, lease: _Lease) -> Stored:
             )
 
         if to_bucket:
-            done, stored_as = bucket.store(
+            done, stored_as, is_new = bucket.store(
                 remote,
                 below,
                 name,
@@ -187,14 +118,16 @@ def _fetched(job: DownloadJob, worker: str, lease: _Lease) -> Stored:
                 cancelled=lease.is_cancelled,
             )
             item = f"{own}{stored_as}"
-            return Stored(done, folder_type, item, bucket.address(f"{folder_type}/{item}"))
+            undo = partial(bucket.remove, f"{below}{stored_as}") if is_new else None
+            return Stored(done, folder_type, item, bucket.address(f"{folder_type}/{item}"), undo)
         places = folders.places(folder_type)
         # Of equal names in these folders ComfyUI opens the first it finds. A folder of one's own
         # is in none of the others.
         done = fetch(places[0] / own / name, () if own else places[1:])
         root = next(place for place in places if done.path.is_relative_to(place))
         item = done.path.relative_to(root).as_posix()
-        return Stored(done, folder_type, item, f"{folder_type}/{item}")
+        undo = None if done.already_there else partial(done.path.unlink, missing_ok=True)
+        return Stored(done, folder_type, item, f"{folder_type}/{item}", undo)
     finally:
         web.close()
 
@@ -206,35 +139,56 @@ def _own_folder(target: User) -> str:
 
 
 def _completed(job: DownloadJob, worker: str, stored: Stored) -> None:
-    """The end and the grant together: who is told that it is there can use it."""
+    """The end and the grant together: who is told that it is there can use it.
+
+    Raises:
+        NotAllowed, Cancelled, Interrupted: nobody was given it, nor is it left for anybody
+    """
     done = stored.done
-    with transaction.atomic():
-        facts = {
-            "sha256": done.sha256,
-            "bytes_done": done.size,
-            "total_bytes": done.size,
-            "filename": PurePosixPath(stored.item).name,
-            "destination": stored.destination,
-        }
-        if not queue.completed(job.job_id, worker, **facts):
-            return
-        # In the bucket only a folder of one's own keeps a name from being that of another model
-        # on ComfyUI's disk. Who has none may use all models anyway.
-        is_theirs = job.destination_type == services.LOCAL or "/" in stored.item
-        if is_theirs:
-            granting.grant(
-                job.target, [granting.item(stored.folder_type, stored.item)], actor=job.user
-            )
+    facts = {
+        "sha256": done.sha256,
+        "bytes_done": done.size,
+        "total_bytes": done.size,
+        "filename": PurePosixPath(stored.item).name,
+        "destination": stored.destination,
+    }
+    try:
+        with transaction.atomic():
+            rights.judge(job)
+            if not queue.completed(job.job_id, worker, **facts):
+                is_mine = queue.alive(job.job_id, worker, None) is Sign.CANCEL
+                raise Cancelled if is_mine else Interrupted
+            # In the bucket only a folder of one's own keeps a name from being that of another
+            # model on ComfyUI's disk. Who has none may use all models anyway.
+            is_theirs = job.destination_type == services.LOCAL or "/" in stored.item
+            if is_theirs:
+                item = granting.item(stored.folder_type, stored.item)
+                granting.grant(job.target, [item], actor=job.user)
+    except DownloadError as error:
+        if stored.undo is not None and not _is_anothers(job, stored, error):
+            stored.undo()
+        raise
 
 
-def _not_done(job: DownloadJob, worker: str, lease: _Lease, error: DownloadError | BadWish) -> None:
-    if lease.sign is Sign.CANCEL:
+def _is_anothers(job: DownloadJob, stored: Stored, error: DownloadError) -> bool:
+    """Whether a file is of use to somebody although this worker may not hand it over."""
+    rows = DownloadJob.objects
+    # Asked for twice, and found by the second.
+    if rows.filter(destination=stored.destination, status=Status.COMPLETED).exists():
+        return True
+    # The next worker finds it; but not for a job that ended, or went with its user.
+    lost = isinstance(error, Interrupted)
+    return lost and rows.filter(pk=job.pk, status__in=DownloadJob.ACTIVE).exists()
+
+
+def _not_done(job: DownloadJob, worker: str, lease: Lease, error: DownloadError | BadWish) -> None:
+    if lease.sign is Sign.CANCEL or isinstance(error, Cancelled):
         queue.cancelled(job.job_id, worker)
     elif lease.sign is Sign.LOST:
         logger.warning("download %s is another worker's by now", job.job_id)
-    elif _stopping.is_set():
+    elif is_stopping() and not isinstance(error, NotAllowed):
         queue.put_back(job.job_id, worker)
     else:
         code = error.code if isinstance(error, DownloadError) else "BAD_REQUEST"
-        logger.info("download %s failed: %s", job.job_id, error.sentence)
+        logger.info("download %s failed: %s", job.job_id, clean(error.sentence))
         queue.failed(job.job_id, worker, error=error.sentence, code=code)

@@ -56,7 +56,7 @@ def put(
     *,
     progress: Callable[[int, int | None], None],
     cancelled: Callable[[], bool],
-) -> str:
+) -> tuple[str, bool]:
     """Uploads a file under its name, or a free one like it; once if it is there already.
 
     Args:
@@ -65,7 +65,7 @@ def put(
         cancelled: asked all the time; what it raises comes out
 
     Returns:
-        the name that the object has there
+        (the name that the object has there, whether it is new)
 
     Raises:
         S3Failed, Cancelled
@@ -86,9 +86,9 @@ def put(
             if there is None and _upload(
                 client, bucket.name, key, path, sha256, progress, cancelled
             ):
-                return name
+                return name, True
             if there == (size, sha256):
-                return name
+                return name, False
             # Another content; or somebody was faster, and it is looked at again.
             number += there is not None
         raise S3Failed
@@ -98,6 +98,16 @@ def put(
             raise Cancelled from None
         logger.warning("no upload into the bucket %s: %s", bucket.name, error)
         raise S3Failed from error
+
+
+def remove(bucket: Bucket, below: str) -> None:
+    """Deletes an object that was put there a moment ago. Where that is not permitted, it stays."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        _client(bucket).delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}{below}")
+    except (BotoCoreError, ClientError) as error:
+        logger.warning("%s stays in the bucket %s: %s", below, bucket.name, error)
 
 
 def _client(bucket: Bucket) -> Any:

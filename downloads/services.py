@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from accounts import crypto, errors, queries
+from accounts.api.administration import require_trusted
 from accounts.audit import audit
 from accounts.capabilities import Capability
 from accounts.identity import Identity
 from accounts.models import User
-from downloads import bucket, folders, wake
+from downloads import bucket, folders, rights, wake
 from downloads.errors import KeyUnreadable
 from downloads.models import DownloadJob, SourceKey
 from downloads.sites import source_of
@@ -38,7 +38,10 @@ class JobFinished(errors.BadRequest):
 class NotSetUp(errors.GatewayError):
     code = "DOWNLOADS_NOT_SET_UP"
     status = 503
-    sentence = "Downloads are not set up: the administrator has to set COMFYUI_MODELS_DIR."
+    sentence = (
+        "Downloads are not set up: the administrator has to set COMFYUI_MODELS_DIR to a folder "
+        "that is there."
+    )
 
 
 class S3Disabled(errors.PermissionDenied):
@@ -66,11 +69,7 @@ def enqueue(
     if source.needs_key and not SourceKey.objects.filter(user=target, source=source.name).exists():
         raise ApiKeyRequired
     with transaction.atomic():
-        active = DownloadJob.objects.filter(user=user, status__in=DownloadJob.ACTIVE).count()
-        if active >= MAX_ACTIVE_PER_USER:
-            raise errors.QuotaExceeded(
-                f"You have {active} downloads waiting or running. Wait for one to end."
-            )
+        _require_room(user)
         job = DownloadJob.objects.create(
             user=user,
             target=target,
@@ -130,12 +129,24 @@ def cancel(job: DownloadJob, *, actor: User, ip: str | None = None) -> DownloadJ
 
 
 @transaction.atomic
-def retry(job: DownloadJob, *, actor: User, ip: str | None = None) -> DownloadJob:
+def retry(
+    job: DownloadJob, *, actor: User, identity: Identity | None, ip: str | None = None
+) -> DownloadJob:
     """Have a failed or cancelled job tried again; what is there of it is gone on with.
+
+    Args:
+        identity: how `actor` came in; their token may be limited
 
     Raises:
         BadRequest: it waits, runs or is done
+        PermissionDenied: who asked for it, or who asks now, may not have it run any more
+        QuotaExceeded
     """
+    if reason := rights.may_run(job):
+        raise errors.PermissionDenied(reason)
+    if job.target_id != job.user_id and identity is not None:
+        _require_giving(actor, identity)
+    _require_room(job.user)
     row = DownloadJob.objects.select_for_update().get(pk=job.pk)
     if row.status not in (Status.FAILED, Status.CANCELLED):
         raise errors.BadRequest("Only a download that failed or was cancelled can be tried again.")
@@ -146,6 +157,17 @@ def retry(job: DownloadJob, *, actor: User, ip: str | None = None) -> DownloadJo
     audit("download.retried", actor=actor, subject=row.user, ip=ip, job=str(row.pk))
     transaction.on_commit(wake.workers)
     return row
+
+
+def _require_room(user: User) -> None:
+    """Raises QuotaExceeded for who has too much waiting. Whoever asks at the same time waits
+    here, until this one's transaction is over."""
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    active = DownloadJob.objects.filter(user=user, status__in=DownloadJob.ACTIVE).count()
+    if active >= MAX_ACTIVE_PER_USER:
+        raise errors.QuotaExceeded(
+            f"You have {active} downloads waiting or running. Wait for one to end."
+        )
 
 
 def sources_with_keys(user: User) -> list[str]:
@@ -200,8 +222,7 @@ def _source(name: Any) -> Source:
 
 def destination_types() -> list[str]:
     """Where downloads can go to here."""
-    local = settings.COMFYUI_MODELS_DIR is not None
-    return [LOCAL] * local + [S3] * bucket.is_set_up()
+    return [LOCAL] * bool(folders.all_folders()) + [S3] * bucket.is_set_up()
 
 
 def _destination_type(given: Any) -> str:
@@ -226,10 +247,18 @@ def _folder_type(given: Any) -> str:
 def _target(user: User, identity: Identity, name: Any) -> User:
     if name in (None, "") or name == user.username:
         return user
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not name.isprintable():
         raise errors.BadRequest("target_username must be text.", field="target_username")
-    identity.require(Capability.MANAGE_MODEL_SHARING)
+    _require_giving(user, identity)
     found = queries.user_by_name(name)
-    if found is None:
+    if found is None or not found.is_active:
         raise errors.NotFound("There is no such user.")
+    if not rights.ranks_enough(user, found):
+        raise errors.PermissionDenied("They rank above you: their key is not yours to use.")
     return found
+
+
+def _require_giving(user: User, identity: Identity) -> None:
+    """As whoever shares models over the API. Raises PermissionDenied."""
+    identity.require(Capability.MANAGE_MODEL_SHARING)
+    require_trusted(user, identity)

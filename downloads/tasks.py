@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from downloads import parts, runner
+from downloads import lease, parts, queue, runner
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,10 @@ def work() -> None:
 
 @shared_task(ignore_result=True)
 def remove_old_parts() -> None:
-    """Delete what failed and cancelled downloads left on the disk."""
+    """Delete what failed and cancelled downloads left on the disk, and forget old ones."""
+    forgotten = queue.forget_old()
+    if forgotten:
+        logger.info("forgot %d downloads that ended long ago", forgotten)
     removed = parts.remove_old()
     if removed:
         logger.info("removed %d parts of downloads", removed)
@@ -28,4 +31,4 @@ def remove_old_parts() -> None:
 
 @worker_shutting_down.connect
 def _stop(**kwargs: object) -> None:
-    runner.stop()
+    lease.stop()

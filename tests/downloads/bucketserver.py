@@ -1,7 +1,7 @@
 """A small S3: keeps objects with their metadata, takes whole and piecewise uploads.
 
 As Amazon's REST reference describes PutObject, CreateMultipartUpload, UploadPart,
-CompleteMultipartUpload, AbortMultipartUpload and HeadObject, with `If-None-Match: *`.
+CompleteMultipartUpload, AbortMultipartUpload, DeleteObject and HeadObject, with `If-None-Match: *`.
 """
 
 import re
@@ -100,6 +100,9 @@ class BucketServer:
             self.uploads[upload_id] = Upload(key, sha256)
             named = f"<UploadId>{upload_id}</UploadId>"
             return self._answer(handler, 200, text=f"<Result>{named}</Result>")
+        if handler.command == "DELETE" and "uploadId" not in query:
+            self.objects.pop(key, None)
+            return self._answer(handler, 204)
         upload = self.uploads.pop(query["uploadId"][0])
         if handler.command == "DELETE":
             return self._answer(handler, 204)

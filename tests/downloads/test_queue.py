@@ -151,9 +151,52 @@ def test_job_that_no_worker_survives_is_not_begun_for_ever(clock: Clock) -> None
 
 def test_worker_that_ends_gives_its_job_back(clock: Clock) -> None:
     job = ask(user("ann")).pk
-    assert claimed("first") == job
-    assert queue.put_back(job, "first")
+    # However often: the job is not to blame.
+    for _ in range(queue.MAX_ATTEMPTS + 1):
+        assert claimed("first") == job
+        assert queue.put_back(job, "first")
     assert claimed("second") == job
+    assert DownloadJob.objects.get(pk=job).attempts == 1
+
+
+def test_cancelled_job_that_is_given_back_ends(clock: Clock) -> None:
+    job = ask(user("ann")).pk
+    assert claimed("first") == job
+    DownloadJob.objects.filter(pk=job).update(cancel_requested=True)
+    assert queue.put_back(job, "first")
+    assert claimed("second") is None
+    assert DownloadJob.objects.get(pk=job).status == Status.CANCELLED
+
+
+def test_job_whose_cancel_was_accepted_does_not_end_well(clock: Clock) -> None:
+    job = ask(user("ann")).pk
+    assert claimed("first") == job
+    DownloadJob.objects.filter(pk=job).update(cancel_requested=True)
+    assert not queue.completed(job, "first")
+    assert queue.cancelled(job, "first")
+
+
+def test_errors_are_kept_as_text_whatever_a_site_says(clock: Clock) -> None:
+    job = ask(user("ann")).pk
+    assert claimed("first") == job
+    assert queue.failed(job, "first", error="a\0b\ud800\n" + "x" * 600, code="X")
+    assert DownloadJob.objects.get(pk=job).error == "a b " + "x" * 496
+
+
+def test_what_ended_long_ago_or_is_one_too_many_is_forgotten(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "KEPT", 3)
+    ann, ben = user("ann"), user("ben")
+    over = {"status": Status.COMPLETED, "finished_at": clock.now}
+    ended = [ask(ann, at=clock.now - timedelta(hours=n), **over) for n in range(5)]
+    waiting = ask(ann, at=clock.now - timedelta(days=200))
+    bens = ask(ben, **over | {"finished_at": clock.now - timedelta(days=89)})
+    ask(ben, **over | {"finished_at": clock.now - timedelta(days=91)})
+    assert queue.forget_old() == 3
+    left = set(DownloadJob.objects.values_list("pk", flat=True))
+    assert left == {*(job.pk for job in ended[:3]), waiting.pk, bens.pk}
+    assert queue.forget_old() == 0
 
 
 def test_job_that_is_to_wait_waits(clock: Clock) -> None:

@@ -31,7 +31,9 @@ class Uploader:
         self.path = path
         self.told: list[tuple[int, int | None]] = []
 
-    def __call__(self, content: bytes, cancelled: Callable[[], bool] = lambda: False) -> str:
+    def __call__(
+        self, content: bytes, cancelled: Callable[[], bool] = lambda: False
+    ) -> tuple[str, bool]:
         self.path.write_bytes(content)
         return put(
             self.bucket,
@@ -52,7 +54,7 @@ def upload(store: BucketServer, tmp_path: Path) -> Uploader:
 def test_upload_arrives_whole_and_tells_its_progress(
     store: BucketServer, upload: Uploader, content: bytes
 ) -> None:
-    assert upload(content) == "model.safetensors"
+    assert upload(content) == ("model.safetensors", True)
     assert store.objects == {f"kept/{KEY}": (content, sha256(content))}
     assert store.uploads == {}
     done = [done for done, _ in upload.told]
@@ -64,7 +66,7 @@ def test_upload_arrives_whole_and_tells_its_progress(
 def test_upload_of_the_same_content_is_not_repeated(store: BucketServer, upload: Uploader) -> None:
     upload(SMALL)
     before = list(store.asked)
-    assert upload(SMALL) == "model.safetensors"
+    assert upload(SMALL) == ("model.safetensors", False)
     assert store.asked == [*before, f"HEAD kept/{KEY}"]
 
 
@@ -73,7 +75,7 @@ def test_upload_beside_another_content_takes_a_free_name(
 ) -> None:
     theirs = SMALL[::-1]
     store.objects[f"kept/{KEY}"] = theirs, sha256(theirs)
-    assert upload(SMALL) == "model (1).safetensors"
+    assert upload(SMALL) == ("model (1).safetensors", True)
     assert store.objects[f"kept/{KEY}"][0] == theirs
     assert store.objects[f"kept/{KEY.replace('model.', 'model (1).')}"][0] == SMALL
 
@@ -83,7 +85,7 @@ def test_upload_that_another_overtakes_leaves_theirs_alone(
     store: BucketServer, upload: Uploader, content: bytes
 ) -> None:
     store.rival = b"theirs"
-    assert upload(content) == "model (1).safetensors"
+    assert upload(content) == ("model (1).safetensors", True)
     assert store.objects[f"kept/{KEY}"][0] == b"theirs"
     assert len(store.objects) == 2
 
@@ -130,3 +132,15 @@ def test_bucket_that_nobody_serves_is_said_so(
     upload.bucket = Bucket("kept", "", "http://127.0.0.1:9")
     with pytest.raises(S3Failed):
         upload(SMALL)
+
+
+def test_upload_is_taken_back_where_that_is_permitted(
+    store: BucketServer, upload: Uploader, caplog: pytest.LogCaptureFixture
+) -> None:
+    name, _ = upload(SMALL)
+    store.refusing = 403
+    s3.remove(upload.bucket, f"{FOLDER}{name}")
+    assert "stays in the bucket" in caplog.text
+    store.refusing = None
+    s3.remove(upload.bucket, f"{FOLDER}{name}")
+    assert store.objects == {}
