@@ -9,15 +9,20 @@ import pytest
 
 from tests.accounts.acting import mint, session
 from tests.browser import Browser
-from tests.cast import ADMIN, ALICE, BOB, POWER
+from tests.cast import ADMIN, ALICE, BOB, CREATE, PASSWORD, POWER, Person
 from tests.client import Client
 from tests.downloads.servers import Reply, safetensors, sha256
-from tests.downloads.shop import API, KEY, Sites, ask, downloading, ended, job_of
+from tests.downloads.shop import API, GIVE_CAPABILITY, KEY, Sites, ask, downloading, ended, job_of
 from tests.downloadworker import DownloadWorker
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.refusals import check_refusal, faults, wait_until
 
+STATE = """
+from downloads.models import DownloadJob
+job = DownloadJob.objects.get(pk=job_id)
+result = [job.status, job.error_code]
+"""
 STORED_KEYS = """
 from downloads.models import SourceKey
 result = list(SourceKey.objects.values_list("value", flat=True))
@@ -212,6 +217,28 @@ def test_waiting_and_running_downloads_are_cancelled(
         sites.slow = 0.0
     folder = Path(comfy.base_dir) / "models/checkpoints" / alice.namespace
     wait_until(lambda: not list(folder.glob("slow*")), 5)
+
+
+def test_running_download_of_somebody_who_is_disabled_stops(
+    shop: Gateway, worker: DownloadWorker, sites: Sites, comfy: FakeComfyThread
+) -> None:
+    dora = Person("dora", "user")
+    shop.namespaces |= shop.run(CREATE, cast=[(dora.username, dora.role)], password=PASSWORD)
+    shop.run(GIVE_CAPABILITY, username=dora.username)
+    client = Client(shop.url, session(shop, dora))
+    sites.on_huggingface("org/stop", "stopped.safetensors", safetensors(40_000_000, seed=9))
+    sites.slow = 0.1
+    try:
+        wish = {"source": "huggingface", "repo_id": "org/stop", "filename": "stopped.safetensors"}
+        job_id = ask(client, **wish)
+        wait_until(lambda: job_of(client, job_id)["bytes_done"] > 0, 20)
+        admin = Client(shop.url, session(shop, ADMIN))
+        answer = admin.put(f"/mss-login/api/users/{dora.username}", json={"is_active": False})
+        assert answer.status_code == 200, answer.text
+        wait_until(lambda: shop.run(STATE, job_id=job_id) == ["failed", "PERMISSION_DENIED"], 15)
+    finally:
+        sites.slow = 0.0
+    assert not list(Path(comfy.base_dir).rglob("stopped*"))
 
 
 # --- the API's words --------------------------------------------------------------------------

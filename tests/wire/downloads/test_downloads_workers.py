@@ -143,3 +143,35 @@ def test_searches_at_a_site_that_hangs_are_few_and_hold_no_connection(
             hanging.set()
         assert [each.result().status_code for each in found] == [200, 200]
     assert alice.get(path).json() == {"models": []}
+
+
+FILL = """
+from accounts.models import User
+from downloads.models import DownloadJob
+user = User.objects.get(username=username)
+make = DownloadJob.objects.create
+rows = [make(user=user, target=user, source="huggingface", status=status) for status in states]
+result = [str(row.pk) for row in rows]
+"""
+EMPTY = """
+from downloads.models import DownloadJob
+DownloadJob.objects.all().delete()
+result = None
+"""
+
+
+def test_asking_and_retrying_at_once_never_make_too_many(shop: Gateway, alice: Client) -> None:
+    wish = {"source": "huggingface", "repo_id": "org/many", "filename": "m.safetensors"}
+    failed = shop.run(FILL, username=ALICE.username, states=["failed"] * 6)
+    shop.run(FILL, username=ALICE.username, states=["queued"] * 48)
+    asks = [(f"{API}/jobs/{job_id}/retry", {}) for job_id in failed] + [
+        (f"{API}/download", wish)
+    ] * 6
+    clients = [Client(shop.url, alice.token) for _ in asks]
+    try:
+        with ThreadPoolExecutor(len(asks)) as threads:
+            answers = list(threads.map(lambda c, ask: c.post(ask[0], json=ask[1]), clients, asks))
+        assert sorted(answer.status_code for answer in answers) == [200] * 2 + [429] * 10
+        assert alice.get(f"{API}/jobs").json()["stats"]["pending_total"] == 50
+    finally:
+        shop.run(EMPTY)
