@@ -98,6 +98,8 @@ def remove_leftovers() -> None:
 
 
 async def _in_time(key: object, begin: Callable[[], Awaitable[object]], seconds: float) -> bool:
+    # The admin's pages run in loops of their own: one cannot wait for another's task.
+    key = asyncio.get_running_loop(), key
     task = _looking.get(key)
     if task is None:
         if len(_looking) >= MAX_WAITING:

@@ -449,9 +449,9 @@ class Env(BaseSettings):
             path = BASE_DIR / value.expanduser()
             nearest = next(place for place in (path, *path.parents) if place.exists())
         except (OSError, RuntimeError) as error:  # RuntimeError: an unknown ~user
-            raise ValueError(f"cannot use {value}: {error}") from None
+            raise ValueError(f"cannot use {_shown(value)}: {error}") from None
         if not nearest.is_dir():
-            raise ValueError(f"{nearest} is not a folder")
+            raise ValueError(f"{_shown(nearest)} is not a folder")
         return path
 
     @field_validator(
@@ -466,9 +466,9 @@ class Env(BaseSettings):
             may_come = info.field_name == "comfyui_temp_dir" and not value.exists()
             found = (value.parent if may_come else value).is_dir()
         except OSError as error:
-            raise ValueError(f"cannot use {value}: {error}") from None
+            raise ValueError(f"cannot use {_shown(value)}: {error}") from None
         if not (value.is_absolute() and found):
-            raise ValueError(f"{value} is not a folder (give its whole path)")
+            raise ValueError(f"{_shown(value)} is not a folder (give its whole path)")
         return value
 
     @field_validator("workers")
@@ -596,6 +596,12 @@ def _scheme(url: SecretStr) -> str:
     except ValueError:  # whose message may show the address, password included
         raise ValueError("is not a valid address") from None
     return parts.scheme
+
+
+def _shown(path: Path) -> str:
+    """A path within a sentence: on one line, whatever is in it."""
+    text = str(path)
+    return text if text.isprintable() else repr(text)
 
 
 def _is_utf8(quoted: str) -> bool:

@@ -30,6 +30,7 @@ def test_everybody_learns_their_role_and_capabilities(
             "max_waiting_prompts": 100 if slug == "user" else None,
             "max_prompt_bytes": None,
         },
+        "nsfw": {"classifier": "none", "unknown": "show"},
     }
 
 

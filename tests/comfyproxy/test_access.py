@@ -8,7 +8,7 @@ import pytest
 from accounts.capabilities import Capability
 from accounts.errors import NotFound
 from accounts.identity import Auth, Identity
-from comfyproxy import access, filerecords, reconcile, tombstones, upstream
+from comfyproxy import access, filerecords, quarantine, reconcile, tombstones, upstream
 from comfyproxy.files import FileRef
 from tests.comfyproxy.names import BOB, OWN
 
@@ -40,6 +40,7 @@ class Looks:
         monkeypatch.setattr(upstream, "exists", no)
         monkeypatch.setattr(tombstones, "covers_namespace", namespace)
         monkeypatch.setattr(tombstones, "covers_file", file)
+        monkeypatch.setattr(quarantine, "hides", no)
 
 
 def person(*capabilities: Capability) -> Identity:

@@ -205,7 +205,7 @@ SAMPLES = [
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_picture_is_damaged_somewhere_it_is_answered_and_nothing_crashes(
+def test_picture_is_damaged_somewhere_and_the_next_one_is_scored_all_the_same(
     shared: Scorer, tmp_path: Path, sample: bytes, data: st.DataObject
 ) -> None:
     content = bytearray(sample)
@@ -214,4 +214,7 @@ def test_picture_is_damaged_somewhere_it_is_answered_and_nothing_crashes(
     cut = data.draw(st.integers(0, len(content)))
     for damaged in (bytes(content), bytes(content[:cut])):
         found = shared.score(written(tmp_path / "a.png", damaged), seconds=5)
-        assert found.reason not in (Reason.CRASHED, Reason.CLASSIFIER_FAILED)
+        # A decoder may ask for more memory than the process has: it is another process then.
+        assert found.reason is not Reason.CLASSIFIER_FAILED
+        if found.reason is Reason.CRASHED:
+            assert shared.score(written(tmp_path / "b.png", SAMPLES[0])).score is not None
