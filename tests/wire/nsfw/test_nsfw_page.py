@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.accounts.acting import session
+from tests.browser import Browser
 from tests.cast import ADMIN, BOB
 from tests.chromium import complaints, log_in
 from tests.client import Client
@@ -89,3 +90,20 @@ def test_person_sees_in_comfyuis_place_why_a_picture_is_not_shown(
 def test_only_who_administrates_sees_the_page(strict: Gateway, bob: Client) -> None:
     answer = Client(strict.url, session(strict, BOB)).get(PAGE)
     assert answer.status_code in (302, 401, 403)
+
+
+STATES = ["", "explicit", "safe", "unknown", "tagged", "quarantined", "nonsense"]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_page_shows_each_state_and_takes_any_filter(
+    strict: Gateway, alice: Client, state: str
+) -> None:
+    file = file_of(run(alice, save("stated", color=GREEN + 90)))
+    strict.run(WORK)
+    browser = Browser(strict.url, session(strict, ADMIN))
+    for query in ("", "&user=alice", "&score=1", "&score=x", "&p=9", "&user=%00", "&user=nobody"):
+        page = browser.get(f"{PAGE}?state={state}{query}")
+        assert page.status_code == 200, query
+    shown = browser.get(f"{PAGE}?state={state}&user=alice").text
+    assert (file["filename"] in shown) == (state in ("", "safe", "nonsense"))
