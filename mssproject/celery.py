@@ -12,6 +12,8 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.conf import settings
 
+from mssproject import broker
+
 RECONCILE_SECONDS = 15.0
 CLEAR_SECONDS = 600.0
 DOWNLOADS_SECONDS = 15.0
@@ -19,6 +21,7 @@ JUDGE_SECONDS = 30.0
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mssproject.settings")
 
+broker.use()
 app = Celery("mssproject")
 # Celery's "current" app is one per thread; views run in threads of their own.
 app.set_default()
