@@ -75,6 +75,12 @@ def add_routes(routes: web.RouteTableDef, core: Core, web_root: Path) -> None:
         """A route a custom node might add; a gateway knows nothing about it."""
         return web.json_response({"pack": "fake_pack", "query": dict(request.rel_url.query)})
 
+    @routes.get("/fakepack/picture")
+    async def fakepack_picture(request: web.Request) -> web.Response:
+        """Another: a picture of its own making, under the content type that is asked for."""
+        kind = request.rel_url.query.get("type", "image/png")
+        return web.Response(body=b"\x89PNG\r\n\x1a\n picture", content_type=kind)
+
 
 def add_static(app: web.Application, core: Core) -> None:
     """Static trees of custom nodes; only those there at the start are served."""

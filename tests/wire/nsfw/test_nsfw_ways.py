@@ -83,6 +83,26 @@ def test_picture_among_saved_files_is_judged(alice: Client) -> None:
     assert alice.get("/userdata/w.json").status_code == 200
 
 
+RULE = """
+from comfyproxy.models import RouteRule
+RouteRule.objects.get_or_create(
+    pattern="/fakepack/{rest*}", defaults={"methods": "GET", "capability": "can_run"}
+)
+"""
+
+
+@pytest.mark.parametrize("kind", ["image/png", "video/mp4", "application/octet-stream"])
+def test_custom_nodes_route_gives_no_pictures_to_who_is_kept_from_explicit_ones(
+    strict: Gateway, alice: Client, bob: Client, kind: str
+) -> None:
+    strict.run(RULE)
+    path = f"/fakepack/picture?type={kind}"
+    wait_until(lambda: bob.get(path).status_code == 200, 10)
+    for prefix in ("", "/api"):
+        check_refusal(alice.get(prefix + path), 403, "NSFW_BLOCKED", reason="unknown")
+        assert alice.get(f"{prefix}/fakepack/info").json()["pack"] == "fake_pack"
+
+
 def sent_pictures(client: Client, color: int) -> list[bytes]:
     """The finished pictures that a socket hears of a prompt."""
     graph = {
