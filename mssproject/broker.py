@@ -1,11 +1,11 @@
 """The embedded broker: kombu's folder of messages, written so that nobody reads half of one."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from filelock import FileLock
 from kombu.exceptions import ChannelError
 from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps
@@ -22,28 +22,22 @@ class Channel(filesystem.Channel):
 
     def _queue_bind(self, exchange: str, *args: Any) -> None:
         file = self._exchange_file(exchange)
-        if not file.exists():
-            # From here on kombu changes it under its lock.
-            file.parent.mkdir(exist_ok=True)
-            _write(file, b"[]", only_new=True)
+        file.parent.mkdir(exist_ok=True)
+        # Of those who are first, one begins it; from there on kombu changes it under its lock.
+        with FileLock(file.with_suffix(".lock")):
+            if not file.exists():
+                _write(file, b"[]")
         super()._queue_bind(exchange, *args)
 
 
-def _write(path: Path, content: bytes, *, only_new: bool = False) -> None:
+def _write(path: Path, content: bytes) -> None:
     """A file that is there with all of its content, or not at all."""
     part = path.with_name(f".{uuid4()}.part")
     try:
         part.write_bytes(content)
-        if only_new:
-            try:
-                os.link(part, path)
-            except FileExistsError:
-                pass
-            finally:
-                part.unlink()
-        else:
-            part.replace(path)
+        part.replace(path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise ChannelError(f"Cannot write {path}") from error
 
 

@@ -8,6 +8,7 @@ from queue import Empty
 
 import pytest
 from kombu import Connection, Queue
+from kombu.exceptions import ChannelError
 from kombu.transport import TRANSPORT_ALIASES
 
 from mssproject import broker
@@ -98,7 +99,21 @@ def test_first_senders_of_an_exchange_find_its_table_whole(tmp_path: Path) -> No
 
 def test_message_that_cannot_be_written_leaves_no_empty_one(tmp_path: Path) -> None:
     """kombu's own transport leaves an empty file, which ends the worker that takes it."""
-    with connection(tmp_path) as link, link.SimpleQueue("work"):
-        with pytest.raises(Exception, match="not JSON serializable"):
-            link.default_channel._put("work", {"number": object()})
-        assert list((tmp_path / "queue").iterdir()) == []
+    with connection(tmp_path) as link, pytest.raises(Exception, match="not JSON serializable"):
+        link.default_channel._put("work", {"number": object()})
+    assert list((tmp_path / "queue").iterdir()) == []
+
+
+def test_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, connection(tmp_path) as link:
+        patch.setattr(Path, "replace", fill)
+        with pytest.raises(ChannelError, match="Cannot write"):
+            link.default_channel._put("work", {"number": 1})
+    assert list((tmp_path / "queue").iterdir()) == []
+    # A name of its own: kombu remembers for the whole process what it bound in other folders.
+    with connection(tmp_path) as link, link.SimpleQueue("later") as queue:
+        queue.put({"number": 2})
+        assert queue.get(timeout=5).payload == {"number": 2}
