@@ -1,5 +1,6 @@
 """Routes whose bytes are not looked at: passed on as they are, both ways."""
 
+from typing import Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -9,6 +10,13 @@ from comfyproxy import upstream
 from comfyproxy.calls import Call, Reply
 from comfyproxy.headers import to_client, to_upstream
 from comfyproxy.paths import upstream_path
+
+# What a type that begins so is of: text, code, fonts, sound.
+_NO_PICTURES: Final = (
+    *(b"text/", b"font/", b"audio/", b"application/json", b"application/javascript"),
+    *(b"application/manifest+json", b"application/x-ndjson", b"application/xml"),
+    b"application/wasm",
+)
 
 
 async def forward(call: Call) -> Reply:
@@ -41,12 +49,11 @@ async def static(call: Call) -> Reply:
 
 
 def _may_be_picture(reply: Reply) -> bool:
-    """Whether a browser may show the answer as a picture: by its type, or for want of one."""
-    types = [value.strip().lower() for name, value in reply.headers if name == b"content-type"]
+    """Whether the answer may be a picture: it is, unless its type says it is something else."""
     if reply.status in (204, 304) or (b"content-length", b"0") in reply.headers:
         return False
-    shown = (b"image/", b"video/", b"multipart/", b"application/octet-stream")
-    return not types or any(kind.startswith(shown) for kind in types)
+    types = [value.strip().lower() for name, value in reply.headers if name == b"content-type"]
+    return not types or not all(kind.startswith(_NO_PICTURES) for kind in types)
 
 
 def _own_locations(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
