@@ -9,15 +9,15 @@ from axes.models import AccessAttempt
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import admin as auth_admin  # noqa: F401 - it registers Group, see below
-from django.contrib.auth.forms import ReadOnlyPasswordHashField, SetPasswordForm
+from django.contrib.auth.forms import SetPasswordForm
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import path
-from django.utils.html import format_html_join
+from django.shortcuts import redirect
+from django.urls import path, reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 
 from accounts import errors, mfa, services
@@ -25,8 +25,8 @@ from accounts.admin_deletion import AsksAboutFiles
 from accounts.admin_grants import LinksToModels
 from accounts.admin_links import MakesPasswordLinks
 from accounts.adminbase import ROLE_FILTER, ReadOnlyAdmin, TellingAdmin, actor_of
+from accounts.adminforms import AsRoleField, PermissionsField, TeamsField, capability_permissions
 from accounts.audit import audit
-from accounts.capabilities import Capability
 from accounts.login import client_ip
 from accounts.models import ApiToken, AuditEntry, IpRule, Role, Session, User
 
@@ -71,8 +71,16 @@ class ChangeUserForm(forms.ModelForm):
         help_text="Switching an account off removes them otherwise. They never work while it is.",
     )
 
-    password = ReadOnlyPasswordHashField(
-        help_text='Stored hashed. <a href="../password/">Set another one.</a>'
+    mfa_required = AsRoleField(required=False, label="Must have a second factor")
+    sfw_enforced = AsRoleField(required=False, label="Is kept from explicit images")
+    groups = TeamsField(
+        required=False, label="Teams", help_text="What a team was given, each of its members has."
+    )
+    user_permissions = PermissionsField(
+        capability_permissions(),
+        required=False,
+        label="Capabilities beside the role's",
+        help_text="For this user alone. What the role allows need not be ticked.",
     )
 
     class Meta:
@@ -91,6 +99,7 @@ class ChangeUserForm(forms.ModelForm):
 
 @admin.register(User)
 class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
+    purpose = "Everybody who can log in, what they are, and when they were last here."
     list_display = (
         "username",
         "role",
@@ -102,8 +111,7 @@ class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
     list_filter = ("role", "is_active")
     list_select_related = ("role",)
     search_fields = ("username", "email")
-    readonly_fields = ("namespace", "shared", "last_login", "date_joined")
-    filter_horizontal = ("groups", "user_permissions")
+    readonly_fields = ("password_set", "namespace", "shared", "last_login", "date_joined")
     actions = ("delete_selected", "log_out_everywhere", "reset_second_factor", "unlock")
     form = ChangeUserForm
     told_by_service = frozenset({"role", "is_active"})
@@ -134,11 +142,11 @@ class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
         if obj is None:
             return ((None, {"fields": ("username", "password", "role")}),)
         return (
-            (None, {"fields": ("username", "password", "email", "role")}),
+            (None, {"fields": ("username", "password_set", "email", "role")}),
             (None, {"fields": (("is_active", "keep_tokens"),)}),
             ("Overrides of the role", {"fields": ("mfa_required", "sfw_enforced")}),
             ("Teams and single capabilities", {"fields": ("groups", "user_permissions")}),
-            ("About", {"fields": self.readonly_fields}),
+            ("About", {"fields": self.readonly_fields[1:]}),
         )
 
     def get_urls(self) -> Any:
@@ -169,13 +177,12 @@ class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
             else:
                 self.message_user(request, "The password is set; all sessions have ended.")
                 return redirect("admin:accounts_user_change", user.pk)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Set the password of {user}",
-            "form": form,
-            "opts": self.opts,
-        }
-        return render(request, "admin/set_password.html", context)
+        return self.own_page(
+            request,
+            "admin/set_password.html",
+            {"title": f"Set the password of {user}", "form": form},
+            purpose="All sessions of this account end.",
+        )
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "role":
@@ -183,12 +190,11 @@ class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
             kwargs["queryset"] = Role.objects.filter(rank__lte=actor_of(request).role.rank)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "groups":
-            kwargs["queryset"] = Group.objects.filter(role=None)
-        if db_field.name == "user_permissions":
-            kwargs["queryset"] = capability_permissions()
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
+    @admin.display(description="password")
+    def password_set(self, user: User) -> str:
+        state = "There is one." if user.has_usable_password() else "There is none."
+        url = reverse("admin:accounts_user_password", args=[user.pk])
+        return format_html('{} <a href="{}">Set another one</a>', state, url)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         allowed = super().has_change_permission(request, obj)
@@ -255,26 +261,14 @@ class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
         self.message_user(request, f"Ended {ended} sessions.")
 
 
-def capability_permissions() -> QuerySet[Permission]:
-    """The Django permissions that are capabilities."""
-    return Permission.objects.filter(
-        content_type__app_label="accounts", codename__in=[str(cap) for cap in Capability]
-    )
-
-
-class PermissionsField(forms.ModelMultipleChoiceField):
-    """Capabilities and Django permissions by what they mean."""
-
-    def label_from_instance(self, obj: Permission) -> str:
-        return obj.name
-
-
 @admin.register(Role)
 class RoleAdmin(LinksToModels):
-    change_form_template = "admin/accounts/modelgrant/holder_change_form.html"
+    purpose = (
+        "What a kind of user may do. Each user has one role; nobody manages a user whose role "
+        "ranks above their own."
+    )
     events = ("role.created", "role.changed", "role.deleted")
     list_display = ("title", "slug", "rank", "is_staff", "mfa_required", "sfw_enforced")
-    filter_horizontal = ("permissions",)
     fields = (
         "title",
         "slug",
@@ -304,7 +298,7 @@ class RoleAdmin(LinksToModels):
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "permissions":
-            kwargs["form_class"] = PermissionsField
+            return PermissionsField(Permission.objects.all(), required=False, label="May")
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Role, form: Any, change: bool) -> None:
@@ -320,7 +314,8 @@ class RoleAdmin(LinksToModels):
 class TeamAdmin(LinksToModels):
     """Plain groups. They carry model grants; capabilities are the roles' business."""
 
-    change_form_template = "admin/accounts/modelgrant/holder_change_form.html"
+    purpose = "Groups of users that models are given to together. What one may do is the role's."
+    empty_text = "Make one for people who use the same models, then add them on their pages."
     fields = ("name",)
     search_fields = ("name",)
 
@@ -343,6 +338,8 @@ class BelongsToUserAdmin(ReadOnlyAdmin):
 
 @admin.register(Session)
 class SessionAdmin(BelongsToUserAdmin):
+    purpose = "Logins, each in one browser or app. Deleting one logs that browser out at once."
+    empty_text = "Nobody has logged in yet."
     list_display = ("user", "created_at", "last_used_at", "expires_at", "revoked_at", "ip")
     list_select_related = ("user",)
     search_fields = ("user__username", "ip")
@@ -353,6 +350,11 @@ class SessionAdmin(BelongsToUserAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(BelongsToUserAdmin):
+    purpose = (
+        "Tokens of apps and scripts. They are made by their users; deleting one ends its access "
+        "at once."
+    )
+    empty_text = "Users make tokens on their account page, or apps do with name and password."
     list_display = (
         "token_hash_prefix",
         "user",
@@ -394,6 +396,10 @@ class IpRuleForm(forms.ModelForm):
 
 @admin.register(IpRule)
 class IpRuleAdmin(TellingAdmin):
+    purpose = (
+        "Networks that may come in, or may not. As soon as one is allowed, all others are shut out."
+    )
+    empty_text = "Everybody may come in from everywhere."
     list_display = ("network", "kind", "expires_at", "note")
     list_filter = ("kind",)
     form = IpRuleForm
@@ -414,6 +420,11 @@ class IpRuleAdmin(TellingAdmin):
 class FailedLoginAdmin(ReadOnlyAdmin):
     """Wrong passwords and codes by name and address. Deleting a row forgets these failures."""
 
+    purpose = (
+        "Wrong passwords and codes, by name and address. Deleting a row forgets them, and lets "
+        "in again who was locked out."
+    )
+    empty_text = "No wrong password was given lately."
     list_display = ("attempt_time", "username", "ip_address", "failures_since_start")
     search_fields = ("username", "ip_address")
     fields = list_display
@@ -435,6 +446,8 @@ class FailedLoginAdmin(ReadOnlyAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
+    purpose = "What was done, by whom, to whom, and from where. Nobody can change it."
+    empty_text = "Nothing was done yet."
     list_display = ("at", "event", "actor_name", "subject_name", "ip", "what")
     list_filter = ("event",)
     # `in_details`: also a name that was tried and belongs to nobody.

@@ -4,16 +4,16 @@ from typing import Any, Final
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import path
 
 from accounts import errors, grantfiles, grantplans
-from accounts.adminbase import actor_of
+from accounts.adminbase import TellingAdmin, actor_of
 from accounts.login import client_ip
 
 LIST: Final = "admin:accounts_modelgrant_changelist"
@@ -57,7 +57,7 @@ class ImportForm(forms.Form):
         return grantfiles.read(file.read(grantfiles.MAX_FILE_BYTES + 1))
 
 
-class MovesGrants(admin.ModelAdmin):
+class MovesGrants(TellingAdmin):
     """Both pages. Of the admin of grants."""
 
     def get_urls(self) -> Any:
@@ -105,14 +105,12 @@ class MovesGrants(admin.ModelAdmin):
             else:
                 if answer is not None:
                     return answer
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Import model grants",
-            "opts": self.opts,
-            "form": form,
-            **shown,
-        }
-        return render(request, "admin/accounts/modelgrant/import.html", context)
+        return self.own_page(
+            request,
+            "admin/accounts/modelgrant/import.html",
+            {"title": "Import model grants", "form": form, **shown},
+            purpose="Gives, or takes away, what a file lists. It is checked first.",
+        )
 
     def _import(
         self, request: HttpRequest, form: ImportForm

@@ -4,7 +4,8 @@
 """
 
 from collections import defaultdict
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin
@@ -12,17 +13,19 @@ from django.contrib.admin.filters import AllValuesFieldListFilter, RelatedOnlyFi
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
 from accounts import errors, granting, grantreads, holders
-from accounts.adminbase import ROLE_FILTER, TellingAdmin, actor_of
+from accounts.adminbase import ROLE_FILTER, TellingAdmin, Tool, actor_of
 from accounts.capabilities import Capability
 from accounts.holders import Holder
 from accounts.login import client_ip
 from accounts.models import ModelGrant
 
+# The pages of `admin_grantfiles`.
+_FORMS: Final = ("csv", "json")
 PERMISSION = f"accounts.{Capability.MANAGE_MODEL_SHARING}"
 
 
@@ -69,6 +72,14 @@ class GrantForm(forms.ModelForm):
 class GrantsAdmin(TellingAdmin):
     """Every change goes through `accounts.granting`, which writes the one row about it."""
 
+    purpose = (
+        "Which models people were given: by name or by pattern, to a user, a role or a team. "
+        "Whoever's role does not see every model sees and uses only these."
+    )
+    empty_text = (
+        "Nobody was given a model yet. Give some to a role or a user on their page, or tick them "
+        "under “Users and models”."
+    )
     form = GrantForm
     events = ("grant.added", "grant.changed", "grant.removed")
     told_by_service = frozenset(GrantForm.Meta.fields)
@@ -93,6 +104,19 @@ class GrantsAdmin(TellingAdmin):
     )
     date_hierarchy = "created_at"
     show_full_result_count = False
+
+    def list_tools(self, request: HttpRequest) -> Sequence[Tool]:
+        query = f"?{request.GET.urlencode()}" if request.GET else ""
+        exports = [reverse("admin:accounts_modelgrant_export", args=[form]) for form in _FORMS]
+        told = "Export what the list shows"
+        return [
+            Tool("Users and models", reverse("admin:accounts_modelgrant_matrix")),
+            Tool("Import", reverse("admin:accounts_modelgrant_import")),
+            *(
+                Tool(form.upper(), url + query, title=told)
+                for form, url in zip(_FORMS, exports, strict=True)
+            ),
+        ]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup == ROLE_FILTER or super().lookup_allowed(lookup, value, request)
@@ -168,18 +192,9 @@ class LinksToModels(TellingAdmin):
     """Of the admin of users, roles or teams: the way to a holder's models, and how many of
     its grants go with it when it is deleted."""
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        extra = dict(extra_context or {})
-        holder = self.get_object(request, object_id)
-        if holder is not None and may_share(request):
-            extra["models_url"] = models_url(holder)
-        return super().change_view(request, object_id, form_url, extra)
+    def object_tools(self, request: HttpRequest, obj: Any) -> Sequence[Tool]:
+        models = [Tool("Models", models_url(obj))] if may_share(request) else []
+        return [*super().object_tools(request, obj), *models]
 
     def tell(self, request: HttpRequest, event: str, obj: Any, **details: Any) -> None:
         if event == self.events[2]:

@@ -1,5 +1,6 @@
 """The admin pages of invitations and password links. A link is shown once, when it is made."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -7,11 +8,11 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import path, reverse
 
 from accounts import errors, links, mail
-from accounts.adminbase import ReadOnlyAdmin, actor_of
+from accounts.adminbase import ReadOnlyAdmin, TellingAdmin, Tool, actor_of
 from accounts.login import client_ip
 from accounts.models import AccountLink, Role, User
 
@@ -45,7 +46,7 @@ class InvitationForm(forms.Form):
         role_field.initial = roles.order_by("rank").exclude(slug="guest").first()
 
 
-class ShowsLinks(admin.ModelAdmin):
+class ShowsLinks(TellingAdmin):
     """An admin page that makes links."""
 
     def link_page(self, request: HttpRequest, link: AccountLink, token: str) -> HttpResponse:
@@ -55,15 +56,13 @@ class ShowsLinks(admin.ModelAdmin):
         invitation = link.kind == AccountLink.Kind.INVITATION
         send = mail.send_invitation if invitation else mail.send_password_link
         context = {
-            **self.admin_site.each_context(request),
             "title": "Invitation" if invitation else f"Password link for {link.user}",
-            "opts": self.opts,
             "link": link,
             "url": url,
             "wants_mail": bool(link.email) and mail.is_on(),
             "mailed": mail.is_on() and send(link, url),
         }
-        return render(request, "admin/link_made.html", context)
+        return self.own_page(request, "admin/link_made.html", context)
 
 
 class MakesPasswordLinks(ShowsLinks):
@@ -74,21 +73,14 @@ class MakesPasswordLinks(ShowsLinks):
         name = "accounts_user_password_link"
         return [path("<id>/password-link/", view, name=name), *super().get_urls()]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        user = self.get_object(request, object_id)
-        extra = dict(extra_context or {})
+    def object_tools(self, request: HttpRequest, obj: Any) -> Sequence[Tool]:
+        tools = super().object_tools(request, obj)
         actor = actor_of(request)
-        if user is not None and user != actor and links.may_make_password_link(actor, user):
-            extra["password_link_url"] = reverse(
-                "admin:accounts_user_password_link", args=[user.pk]
-            )
-        return super().change_view(request, object_id, form_url, extra)
+        if obj == actor or not links.may_make_password_link(actor, obj):
+            return tools
+        url = reverse("admin:accounts_user_password_link", args=[obj.pk])
+        told = "A link that lets whoever has it set the password, once"
+        return [*tools, Tool("Make a password link", url, is_post=True, title=told)]
 
     def password_link_view(self, request: HttpRequest, id: str) -> HttpResponse:
         """POST: make the link and show it."""
@@ -112,6 +104,11 @@ class MakesPasswordLinks(ShowsLinks):
 
 @admin.register(AccountLink)
 class AccountLinkAdmin(ShowsLinks, ReadOnlyAdmin):
+    purpose = (
+        "Links by which people make their account or set a new password. Each works once and is "
+        "shown only when it is made."
+    )
+    empty_text = "Invite somebody: you choose the role, they choose name and password."
     list_display = (
         "kind",
         "note",
@@ -170,13 +167,12 @@ class AccountLinkAdmin(ShowsLinks, ReadOnlyAdmin):
                 form.add_error(None, error.message)
             else:
                 return self.link_page(request, link, token)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Invite somebody",
-            "opts": self.opts,
-            "form": form,
-        }
-        return render(request, "admin/invite.html", context)
+        return self.own_page(
+            request,
+            "admin/invite.html",
+            {"title": "Invite somebody", "form": form},
+            purpose="Makes a link. Whoever has it can make one account with this role.",
+        )
 
     def has_delete_permission(self, request: HttpRequest, obj: AccountLink | None = None) -> bool:
         allowed = super().has_delete_permission(request, obj)

@@ -1,20 +1,28 @@
-"""What all admin pages share: who acts, refusals told to the person, a row in the audit log."""
+"""What all admin pages share: who acts, what a page says and offers above its rows, refusals told
+to the person, a row in the audit log."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.auth.models import Group, Permission
 from django.db import models, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 
 from accounts import errors
 from accounts.audit import audit, differences
 from accounts.login import client_ip
 from accounts.models import User
+
+if TYPE_CHECKING:
+    # The theme's, which has no types, is Django's with other templates.
+    from django.contrib.admin import ModelAdmin
+else:
+    from unfold.admin import ModelAdmin
 
 # Fields that hold a secret, even if hashed or encrypted: that they changed is told, not to what.
 SECRET_FIELDS: Final = frozenset({"password", "secret", "token", "token_hash", "code_hash"})
@@ -29,7 +37,17 @@ def actor_of(request: HttpRequest) -> User:
     return request.user
 
 
-class TellingAdmin(admin.ModelAdmin):
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A button above a list, a form or a page of our own: a link, or what a POST there does."""
+
+    text: str
+    url: str
+    is_post: bool = False
+    title: str = ""
+
+
+class TellingAdmin(ModelAdmin):
     """Tells the audit log what is added, changed and deleted, and the person what is refused.
 
     A subclass whose `save_model` or `delete_model` calls a service, which writes its own row,
@@ -37,10 +55,53 @@ class TellingAdmin(admin.ModelAdmin):
     `delete_model`.
     """
 
+    # The first sentence of its pages; what its list says while nothing is in it.
+    purpose = ""
+    empty_text = ""
     # The names of the rows: of what is added, changed, deleted.
     events: tuple[str, str, str] = ("admin.added", "admin.changed", "admin.deleted")
     told_by_service: frozenset[str] = frozenset()
     adds_by_service = False
+    # Settings of the theme.
+    list_before_template = "admin/before.html"
+    change_form_outer_before_template = "admin/before.html"
+    list_fullwidth = True
+
+    def list_tools(self, request: HttpRequest) -> Sequence[Tool]:
+        """The buttons above the list."""
+        return ()
+
+    def object_tools(self, request: HttpRequest, obj: Any) -> Sequence[Tool]:
+        """The buttons above a row's form."""
+        return ()
+
+    def own_page(
+        self,
+        request: HttpRequest,
+        template: str,
+        context: dict[str, Any],
+        *,
+        purpose: str = "",
+        tools: Sequence[Tool] = (),
+    ) -> HttpResponse:
+        """A page that is neither list nor form; `template` extends `admin/page.html`."""
+        above = {"opts": self.opts, "purpose": purpose, "tools": tools}
+        shown = {**self.admin_site.each_context(request), **above, **context}
+        return render(request, template, shown)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        above = {"purpose": self.purpose, "tools": self.list_tools(request)}
+        return super().changelist_view(request, above | (extra_context or {}))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        original = context.get("original")
+        tools = () if original is None else self.object_tools(request, original)
+        above = {"purpose": self.purpose, "tools": tools}
+        return super().render_change_form(request, above | context, *args, **kwargs)
 
     def save_related(self, request: Any, form: Any, formsets: Any, change: bool) -> None:
         # The last step of saving: many-to-many fields are in, too.

@@ -22,11 +22,18 @@ from comfyproxy.models import Backend, BroadcastEvent, FormerNamespace, RouteRul
 
 @admin.register(RouteRule)
 class RouteRuleAdmin(TellingAdmin):
+    purpose = (
+        "Who may use routes that custom nodes added to ComfyUI. Without a rule, they take the "
+        "capability “use routes added by custom nodes”."
+    )
+    empty_text = "Add one where a custom node's route should take more, or less, than that."
     list_display = ("pattern", "methods", "capability", "note")
 
 
 @admin.register(BroadcastEvent)
 class BroadcastEventAdmin(TellingAdmin):
+    purpose = "Events that custom nodes send to everybody and every user may see."
+    empty_text = "Other users' events are kept from each user. Name those that are nobody's."
     list_display = ("event_type", "note")
 
 
@@ -39,12 +46,16 @@ class LookedAtAdmin(ReadOnlyAdmin):
 
 @admin.register(Backend)
 class BackendAdmin(LookedAtAdmin):
+    purpose = "The ComfyUI behind this gateway, and how it was when it was last looked at."
+    empty_text = "It was not looked at yet. The worker does it every 15 seconds."
     list_display = ("name", "fault", "fault_since", "checked_at", "running_id", "running_since")
     fields = (*list_display, "idle_since")
 
 
 @admin.register(FormerNamespace)
 class FormerNamespaceAdmin(LookedAtAdmin):
+    purpose = "What deleted users left, and what is still to be cleared away of it."
+    empty_text = "No user was deleted."
     list_display = ("username", "namespace", "keep_files", "deleted_at", "done_at", "waits_for")
     list_filter = ("keep_files",)
     search_fields = ("username", "namespace")

@@ -46,6 +46,8 @@ def types_seen(identity: Identity | None) -> list[str]:
 
 @admin.register(FileRecord)
 class FileRecordAdmin(ReadOnlyAdmin):
+    purpose = "Files that prompts made or people uploaded, and whose they are."
+    empty_text = "They appear as people's prompts end."
     list_display = ("path", "type", "owned_by", "created_at", "link")
     list_filter = ("type", "created_at")
     search_fields = ("filename", "subfolder", "owners__user__username")

@@ -4,17 +4,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import orjson
 from asgiref.sync import async_to_sync
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import path
+from django.shortcuts import redirect
+from django.urls import path, reverse
 
 from accounts import errors, granting, grantreads, holders, queries
-from accounts.adminbase import actor_of
+from accounts.adminbase import TellingAdmin, Tool, actor_of
 from accounts.grants import ANY
 from accounts.holders import Holder
 from accounts.holdings import Holding, Item
@@ -30,7 +31,7 @@ MAX_OTHERS: Final = 1000
 EVERYTHING: Final = (ANY, ANY)
 
 
-def models_now(request: HttpRequest, model_admin: admin.ModelAdmin) -> dict[str, list[str]]:
+def models_now(request: HttpRequest, model_admin: TellingAdmin) -> dict[str, list[str]]:
     """ComfyUI's models by folder. None of them, and a message, if it cannot be asked."""
     try:
         return models_by_folder(async_to_sync(catalog.to_show)().models.folders)
@@ -163,7 +164,7 @@ def _not_in_tree(holder: Holder, models: dict[str, list[str]]) -> list[ModelGran
     ]
 
 
-class GivesModels(admin.ModelAdmin):
+class GivesModels(TellingAdmin):
     """The page. Of the admin of grants."""
 
     def get_urls(self) -> Any:
@@ -214,10 +215,10 @@ class GivesModels(admin.ModelAdmin):
         else:
             holdings = [grantreads.own(holder)]
         kind = holders.kind_of(holder)
+        prefill = holders.name_of(holder) if kind == holders.ROLE else holder.pk
+        by_pattern = f"{reverse('admin:accounts_modelgrant_add')}?{urlencode({kind: prefill})}"
         context = {
-            **self.admin_site.each_context(request),
             "title": f"Models of the {kind} {holder}",
-            "opts": self.opts,
             "holder": holder,
             "kind": kind,
             "sees_all": isinstance(holder, User) and bool(grantreads.who_see_all([holder])),
@@ -230,9 +231,14 @@ class GivesModels(admin.ModelAdmin):
             "usernames": User.objects.order_by("username").values_list("username", flat=True)[
                 :MAX_OTHERS
             ],
-            "prefill": holders.name_of(holder) if kind == holders.ROLE else holder.pk,
         }
-        return render(request, "admin/accounts/modelgrant/give.html", context)
+        return self.own_page(
+            request,
+            "admin/accounts/modelgrant/give.html",
+            context,
+            purpose="Tick what they may see and use.",
+            tools=[Tool("Give by pattern", by_pattern)],
+        )
 
 
 def _unticked_rows(request: HttpRequest, holder: Holder) -> list[granting.Item]:

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import path
 
 from accounts import errors, granting, grantreads
-from accounts.adminbase import actor_of
+from accounts.adminbase import TellingAdmin, actor_of
 from accounts.holdings import Holding
 from accounts.login import client_ip
 from accounts.models import Role, User
@@ -74,7 +74,7 @@ def rows_of(folder: str, names: list[str], users: list[User]) -> list[Row]:
     return [Row(name, [cell(user, name) for user in users]) for name in names]
 
 
-class ShowsMatrix(admin.ModelAdmin):
+class ShowsMatrix(TellingAdmin):
     """The page. Of the admin of grants."""
 
     def get_urls(self) -> Any:
@@ -130,9 +130,7 @@ class ShowsMatrix(admin.ModelAdmin):
         rows = rows_of(folder, list(models_page.object_list), users)
         see_all = grantreads.who_see_all(users)
         context = {
-            **self.admin_site.each_context(request),
             "title": "Users and models",
-            "opts": self.opts,
             "query": query,
             "folder": folder,
             "folders": list(models),
@@ -146,7 +144,12 @@ class ShowsMatrix(admin.ModelAdmin):
             "users_page": users_page,
             "pages": [*_links(query, "up", users_page), *_links(query, "mp", models_page)],
         }
-        return render(request, "admin/accounts/modelgrant/matrix.html", context)
+        return self.own_page(
+            request,
+            "admin/accounts/modelgrant/matrix.html",
+            context,
+            purpose="Who was given which models of one folder. Tick and save.",
+        )
 
 
 # What the address of the page may say: folder, words of models, of users, their role, pages.

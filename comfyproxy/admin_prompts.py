@@ -26,6 +26,8 @@ MAX_FILES: Final = 200
 
 @admin.register(PromptRecord)
 class PromptRecordAdmin(ReadOnlyAdmin):
+    purpose = "What people had ComfyUI run, how it ended, and the files it made."
+    empty_text = "Nobody has run a prompt yet."
     list_display = (
         "prompt_id",
         "user",

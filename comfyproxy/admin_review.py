@@ -6,7 +6,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 
 from accounts.adminbase import ReadOnlyAdmin, actor_of
 from accounts.login import client_ip
@@ -51,9 +51,7 @@ class ReviewAdmin(ReadOnlyAdmin):
         query = request.GET.copy()
         query.pop("p", None)
         context = {
-            **self.admin_site.each_context(request),
             "title": "Pictures",
-            "opts": self.opts,
             "pictures": [(picture, address_of(picture.ref)) for picture in found],
             "page": page,
             "query": query.urlencode(),
@@ -64,7 +62,7 @@ class ReviewAdmin(ReadOnlyAdmin):
             "may_change": self.may_change(request),
             "days": quarantine.KEPT_FOR.days,
         }
-        return render(request, "admin/comfyproxy/contentverdict/change_list.html", context)
+        return self.own_page(request, "admin/comfyproxy/contentverdict/change_list.html", context)
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("admin:comfyproxy_contentverdict_changelist")

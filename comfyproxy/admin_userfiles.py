@@ -1,5 +1,6 @@
 """The admin's pages of users' files: whose there are, what is in a tree, what was in a file."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -11,11 +12,11 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import path, reverse
 
 from accounts import errors
-from accounts.adminbase import ROLE_FILTER, ReadOnlyAdmin, TellingAdmin, actor_of
+from accounts.adminbase import ROLE_FILTER, ReadOnlyAdmin, TellingAdmin, Tool, actor_of
 from accounts.login import client_ip
 from accounts.middleware import page_identity
 from accounts.models import Role, User
@@ -35,6 +36,8 @@ _FILE: Final = "admin:comfyproxy_usertree_file"
 
 @admin.register(SettingDefault)
 class SettingDefaultAdmin(TellingAdmin):
+    purpose = "What ComfyUI's page is set to for who has not changed it, or, locked, for all."
+    empty_text = "Everybody has ComfyUI's own defaults. Add those you want to be otherwise."
     list_display = ("setting_id", "value", "locked", "note")
     list_filter = ("locked",)
     search_fields = ("setting_id", "note")
@@ -62,7 +65,10 @@ class UserTreeAdmin(ReadOnlyAdmin):
     list_select_related = ("role",)
     list_per_page = 50
     search_fields = ("username",)
-    change_list_template = "admin/comfyproxy/usertree/change_list.html"
+    purpose = (
+        "The workflows and other files that people saved in ComfyUI's page. Open somebody's to "
+        "look, share, copy or restore."
+    )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -84,13 +90,17 @@ class UserTreeAdmin(ReadOnlyAdmin):
             obj.files_found = Holder.of_user(obj).tree.files()
         return obj.files_found
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def list_tools(self, request: HttpRequest) -> Sequence[Tool]:
         former = FormerNamespace.objects.filter(keep_files=True).order_by("username")
         kept = [Holder.of_former(row) for row in former[:PER_PAGE]]
-        context = {"former": [holder for holder in kept if holder.tree.files()]}
-        return super().changelist_view(request, {**(extra_context or {}), **context})
+        return [
+            Tool("Shared by all", reverse(_TREE, args=[SHARED.key])),
+            *(
+                Tool(holder.name, reverse(_TREE, args=[holder.key]))
+                for holder in kept
+                if holder.tree.files()
+            ),
+        ]
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
         return self._checked(self.tree_view)(request, f"user-{object_id}")
@@ -160,7 +170,7 @@ class UserTreeAdmin(ReadOnlyAdmin):
             "days": Limits.of_settings().version_days,
             "may_change": self.may_change(request),
         }
-        return self._page(request, "tree", context)
+        return self.own_page(request, "admin/comfyproxy/usertree/tree.html", context)
 
     def file_view(self, request: HttpRequest, holder: Holder) -> HttpResponse:
         """GET shows a file and its versions; POST restores one."""
@@ -184,7 +194,16 @@ class UserTreeAdmin(ReadOnlyAdmin):
             "versions": versions,
             "may_change": self.may_change(request),
         }
-        return self._page(request, "file", context)
+        download = reverse("admin:comfyproxy_usertree_download", args=[holder.key])
+        return self.own_page(
+            request,
+            "admin/comfyproxy/usertree/file.html",
+            context,
+            tools=[
+                Tool("All files", reverse(_TREE, args=[holder.key])),
+                *([Tool("Download", f"{download}?{urlencode({'path': name})}")] if entry else []),
+            ],
+        )
 
     def download_view(self, request: HttpRequest, holder: Holder) -> HttpResponse:
         """A file, or a version of one, as a download."""
@@ -249,10 +268,6 @@ class UserTreeAdmin(ReadOnlyAdmin):
 
     def _act(self, request: HttpRequest) -> Act:
         return Act(actor_of(request), client_ip(request))
-
-    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
-        shown = {**self.admin_site.each_context(request), "opts": self.opts, **context}
-        return render(request, f"admin/comfyproxy/usertree/{name}.html", shown)
 
 
 def _receivers(request: HttpRequest) -> list[User]:

@@ -18,6 +18,8 @@ from downloads.models import DownloadJob, SourceKey
 
 @admin.register(DownloadJob)
 class DownloadJobAdmin(ReadOnlyAdmin):
+    purpose = "Models that people had downloaded from CivitAI and Hugging Face."
+    empty_text = "They are asked for on the page of downloads, or by apps."
     list_display = (
         "name",
         "user",
@@ -111,6 +113,9 @@ class DownloadJobAdmin(ReadOnlyAdmin):
 @admin.register(SourceKey)
 class SourceKeyAdmin(ReadOnlyAdmin):
     """That there is one; never what it is."""
+
+    purpose = "Whose keys for CivitAI and Hugging Face there are. What they are is never shown."
+    empty_text = "Users give their keys on the page of downloads."
 
     list_display = ("user", "source", "updated_at")
     list_filter = ("source",)

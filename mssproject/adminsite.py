@@ -1,9 +1,10 @@
 """The admin site: Django's, entered through /login and living on the same session."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from django.contrib.admin import AdminSite
+from csp.constants import UNSAFE_INLINE
+from csp.decorators import csp_update
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
@@ -12,8 +13,14 @@ from accounts.middleware import page_identity
 from accounts.models import User
 from comfyproxy.models import Backend
 
+if TYPE_CHECKING:
+    # The theme's has no types.
+    from django.contrib.admin import AdminSite as ThemedSite
+else:
+    from unfold.sites import UnfoldAdminSite as ThemedSite
 
-class GatewayAdminSite(AdminSite):
+
+class GatewayAdminSite(ThemedSite):
     """No login form and no logout of its own."""
 
     site_header = site_title = "MSS-Login"
@@ -29,6 +36,12 @@ class GatewayAdminSite(AdminSite):
         identity = page_identity(request)
         proved = identity is not None and identity.second_factor
         return proved or mfa.due(user) is None
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Django's, and the theme's widths and heights in `style` attributes are obeyed. Those
+        select nothing, so they cannot pass on what a page shows; style sheets stay refused."""
+        allowing = csp_update({"style-src-attr": [UNSAFE_INLINE]})
+        return allowing(super().admin_view(view, cacheable))
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -4,12 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import dj_database_url
-from csp.constants import NONE, SELF
+from csp.constants import NONCE, NONE, SELF
 
 from downloads.s3 import Bucket
 from mssproject import env as environment
 from mssproject import secretkey
 from mssproject.logging import config as logging_config
+from mssproject.theme import UNFOLD  # noqa: F401
 
 BASE_DIR = environment.BASE_DIR
 ENV = environment.load()
@@ -83,11 +84,13 @@ INSTALLED_APPS = [
     "comfyproxy",
     "downloads",
     "mssproject.apps.ProjectConfig",
+    "unfold.apps.BasicAppConfig",  # before the admin: its templates take the place of Django's
     "mssproject.admin.GatewayAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.forms",  # its widgets' templates, beside ours
     "channels",
     "rest_framework",
     "django_otp",
@@ -120,6 +123,7 @@ TEMPLATES = [
         },
     }
 ]
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 APPEND_SLASH = False
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -240,7 +244,7 @@ CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [SELF],
-        "style-src": [SELF],
+        "style-src": [SELF, NONCE],
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],

@@ -60,7 +60,12 @@ class _FormParser(HTMLParser):
             case "form":
                 self.fields = {}
             case "input" if name and given.get("type") not in ("submit", "file"):
-                if given.get("type") not in ("checkbox", "radio") or "checked" in given:
+                if given.get("type") == "checkbox" and "checked" in given:
+                    # Several of a name are sent, each once.
+                    before = self.fields.get(name, [])
+                    more = [given.get("value") or "on"]
+                    self.fields[name] = before + more if isinstance(before, list) else more
+                elif given.get("type") not in ("checkbox", "radio") or "checked" in given:
                     self.fields[name] = given.get("value") or "on"
                 if given.get("type") in (None, "text", "hidden", "email", "number", "password"):
                     self.fields[name] = given.get("value") or ""

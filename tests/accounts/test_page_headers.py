@@ -1,8 +1,10 @@
 """What our pages tell a browser not to do; and that no page needs what they forbid."""
 
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -24,6 +26,9 @@ CSP = {
     "frame-ancestors": "'none'",
     "base-uri": "'none'",
 }
+# Of the admin: its theme names its colours in a style sheet of the page, and sets widths.
+ADMIN_CSP = CSP | {"style-src-attr": "'unsafe-inline'"}
+NONCE = re.compile(r" 'nonce-[\w+/=]{20,}'")
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -65,30 +70,42 @@ def policy(answer: object) -> dict[str, str]:
 
 def check_headers(answer: object) -> None:
     headers = answer.headers  # type: ignore[attr-defined]
-    assert policy(answer) == CSP
+    found = policy(answer)
+    if "style-src-attr" in found:
+        path = urlsplit(answer.url).path  # type: ignore[attr-defined]
+        assert path.startswith("/admin/") and found["script-src"] == "'self'"
+        found["style-src"] = NONCE.sub("", found["style-src"])
+        assert found == ADMIN_CSP
+    else:
+        assert found == CSP
     assert {name: headers.get(name) for name in HEADERS} == HEADERS
 
 
 class Inline(HTMLParser):
-    """Collects what a policy without 'unsafe-inline' makes a browser ignore."""
+    """Collects what a policy without 'unsafe-inline' makes a browser ignore; with `styled`, one
+    that has it for `style` attributes."""
 
-    def __init__(self) -> None:
+    def __init__(self, styled: bool) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.styled = styled
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        if tag == "style" or (tag == "script" and not given.get("src")):
+        bare_style = tag == "style" and not given.get("nonce")
+        # A script of this type is data.
+        code = tag == "script" and given.get("type") != "application/json"
+        if bare_style or (code and not given.get("src")):
             self.found.append(f"<{tag}>")
         for name, value in given.items():
-            if name == "style" or name.startswith("on"):
+            if (name == "style" and not self.styled) or name.startswith("on"):
                 self.found.append(f"<{tag} {name}>")
             if (value or "").strip().lower().startswith("javascript:"):
                 self.found.append(f"<{tag} {name}={value}>")
 
 
-def inline(html: str) -> list[str]:
-    parser = Inline()
+def inline(html: str, *, styled: bool = False) -> list[str]:
+    parser = Inline(styled)
     parser.feed(html)
     return parser.found
 
@@ -124,7 +141,7 @@ def test_no_page_holds_what_they_forbid(gateway: Gateway, newcomer: Newcomer) ->
     key = gateway.run(KEY, username=person.username)
     actions = ("change", "history", "password", "delete")
     pages = [*ADMIN_PAGES, *(f"/admin/accounts/user/{key}/{action}/" for action in actions)]
-    found = {path: inline(page.get(path).text) for path in pages}
+    found = {path: inline(page.get(path).text, styled=True) for path in pages}
     found["own login"] = inline(page.get("/login").text)
     found["login"] = inline(Browser(gateway.url).get("/login").text)
     refused = Browser(gateway.url).post("/login", data={"username": "nobody", "password": "wrong"})
@@ -135,7 +152,7 @@ def test_no_page_holds_what_they_forbid(gateway: Gateway, newcomer: Newcomer) ->
     chosen = {"action": "delete_selected", "_selected_action": [key]}
     asked = page.submit("/admin/accounts/user/", **chosen)
     assert "Delete these users for good?" in asked.text
-    found["delete several"] = inline(asked.text)
+    found["delete several"] = inline(asked.text, styled=True)
     assert {name: texts for name, texts in found.items() if texts} == {}
 
 
@@ -168,6 +185,9 @@ def test_no_template_of_ours_holds_what_they_forbid() -> None:
         ('<script src="">x()</script>', ["<script>"]),
         ('<script src="/a.js"></script>', []),
         ("<style>a{}</style>", ["<style>"]),
+        ('<style nonce="">a{}</style>', ["<style>"]),
+        ('<style nonce="x">a{}</style>', []),
+        ('<script type="application/json">{}</script>', []),
         ('<p STYLE="a:b">', ["<p style>"]),
         ('<a onClick="x()">', ["<a onclick>"]),
         ('<a href=" JavaScript:x()">', ["<a href= JavaScript:x()>"]),

@@ -1,0 +1,39 @@
+// The admin theme's components for Alpine's build that needs no eval: there, what the theme's
+// templates call must be registered, and what they assign must be data of theirs.
+"use strict";
+
+document.addEventListener("alpine:init", () => {
+  Alpine.data("theme", theme);
+  Alpine.data("searchForm", searchForm);
+  Alpine.data("searchCommand", searchCommand);
+  Alpine.data("searchDropdown", () => ({
+    ...searchDropdown(),
+    open() {
+      this.openSearchResults = true;
+      this.currentIndex = 0;
+    },
+    escape() {
+      this.openSearchResults = false;
+      const input = this.$refs.searchInput;
+      if (input.value === "") {
+        input.blur();
+      }
+      input.value = "";
+    },
+  }));
+  Alpine.data("page", () => ({
+    activeTab: "",
+    sidebarMobileOpen: false,
+    sidebarDesktopOpen: localStorage.getItem("sidebarDesktopOpen") !== "0",
+    // A form's address is made of this; nothing else of the real window is within reach.
+    window: { location: { pathname: location.pathname, search: location.search } },
+    init() {
+      const first = this.$el.dataset.tab;
+      this.activeTab = first ? getCurrentTab() || first : "";
+    },
+    toggleSidebar() {
+      this.sidebarDesktopOpen = !this.sidebarDesktopOpen;
+      localStorage.setItem("sidebarDesktopOpen", this.sidebarDesktopOpen ? "1" : "0");
+    },
+  }));
+});
