@@ -94,3 +94,23 @@ def who_see_all(users: Iterable[User]) -> set[int]:
 def models_given(holder: Holder) -> int:
     """How many grants go if this holder does."""
     return ModelGrant.objects.filter(**{kind_of(holder): holder}).count()
+
+
+def without_models() -> QuerySet[User]:
+    """Active users who may run prompts, and neither see every model nor were given any."""
+    given = counting()
+
+    def holds(capability: Capability) -> Q:
+        roles = Role.objects.filter(permissions__codename=capability)
+        return Q(role__in=roles.values("slug")) | Q(
+            pk__in=User.objects.filter(user_permissions__codename=capability).values("pk")
+        )
+
+    return (
+        User.objects.filter(holds(Capability.RUN), is_active=True)
+        .exclude(holds(SEES_ALL))
+        .exclude(pk__in=given.filter(user__isnull=False).values("user"))
+        .exclude(role__in=given.filter(role__isnull=False).values("role"))
+        .exclude(groups__in=given.filter(team__isnull=False).values("team"))
+        .order_by("username")
+    )

@@ -6,12 +6,14 @@ from urllib.parse import urlencode
 from csp.constants import UNSAFE_INLINE
 from csp.decorators import csp_update
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 
 from accounts import mfa
 from accounts.middleware import page_identity
 from accounts.models import User
-from comfyproxy.models import Backend
+from mssproject import dashboard
 
 if TYPE_CHECKING:
     # The theme's has no types.
@@ -24,7 +26,7 @@ class GatewayAdminSite(ThemedSite):
     """No login form and no logout of its own."""
 
     site_header = site_title = "MSS-Login"
-    index_title = "Administration"
+    index_title = "Dashboard"
     site_url = "/"
 
     def has_permission(self, request: HttpRequest) -> bool:
@@ -46,9 +48,16 @@ class GatewayAdminSite(ThemedSite):
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        """The list of models, below what is wrong with ComfyUI."""
-        faulty = {"faulty_backends": Backend.objects.exclude(fault="")}
-        return super().index(request, faulty | (extra_context or {}))
+        """The dashboard."""
+        shown = dashboard.page(request)
+        return super().index(request, shown | (extra_context or {}))
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [path("live/", self.admin_view(self.live), name="live")]
+
+    def live(self, request: HttpRequest) -> HttpResponse:
+        """Of the dashboard what changes by the second, as a piece of a page."""
+        return render(request, "admin/dashboard/live.html", dashboard.live(request))
 
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

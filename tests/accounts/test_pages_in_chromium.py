@@ -34,7 +34,7 @@ def test_person_logs_in_with_the_page_as_it_is(
     chromium_page.get_by_label("User name").fill(person.username)
     chromium_page.get_by_label("Password").fill(PASSWORD)
     chromium_page.get_by_role("button", name="Log in", exact=True).click()
-    expect(chromium_page.get_by_role("heading", name="Administration")).to_be_visible()
+    expect(chromium_page.get_by_role("heading", name="Dashboard")).to_be_visible()
     # The login page asks whether somebody is logged in already; the answer was no.
     assert [text for text in wrong if "401" not in text] == []
 

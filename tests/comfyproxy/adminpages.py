@@ -1,5 +1,6 @@
 """Pages of the admin, made without a server: for whom one likes, and with its queries counted."""
 
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -60,3 +61,8 @@ def page(model: type[models.Model], request: HttpRequest, key: object = None) ->
 def rows_in(html: str) -> str:
     """Of a list's page the list alone."""
     return html.partition('id="result_list"')[2].partition("</table>")[0]
+
+
+def data_rows(html: str) -> list[str]:
+    """The rows of a list's page, each as HTML."""
+    return re.findall(r'<tr class="data-row[^>]*>(.*?)</tr>', rows_in(html), re.DOTALL)

@@ -4,13 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
-from comfyproxy.models import Backend, BroadcastEvent, FormerNamespace
+from comfyproxy.models import BroadcastEvent, FormerNamespace
 from tests.comfyproxy.adminpages import page, request_of, rows_in
 
 pytestmark = pytest.mark.django_db
@@ -58,18 +57,8 @@ def test_list_of_deleted_users_tells_what_is_still_to_be_cleared(
     )
     held = "prompts in ComfyUI&#x27;s queue or history"
     assert dict(zip(names, waits, strict=True)) == {
-        "done": "-",
+        "done": "",
         "kept": f"2 {held}",
         "gone": f"1 {held}; {folders}",
         "hidden": folders,
     }
-
-
-@pytest.mark.parametrize("fault", ["", "ComfyUI does not answer. Start it."])
-def test_index_says_what_is_wrong_with_comfyui_and_since_when(fault: str, adam: User) -> None:
-    since = timezone.now().replace(year=2026, month=3, day=4, hour=5, minute=6)
-    Backend.objects.create(name="comfyui", fault=fault, fault_since=since if fault else None)
-    html = admin.site.index(request_of(adam)).render().content.decode()
-    notes = re.findall(r'<p class="errornote" role="alert">([^<]*)</p>', html)
-    assert notes == ([f"{fault} Since 4 March 2026, 05:06 UTC."] if fault else [])
-    assert "Prompt records" in html

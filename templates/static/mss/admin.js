@@ -2,6 +2,17 @@
 // templates call must be registered, and what they assign must be data of theirs.
 "use strict";
 
+// A part of a page that is asked for again and again. Once logged out, the answer is the login
+// page: the whole page goes there.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr, requestConfig } = event.detail;
+  const asked = new URL(requestConfig.path, location.href).pathname;
+  if (xhr.responseURL && new URL(xhr.responseURL).pathname !== asked) {
+    event.detail.shouldSwap = false;
+    location.reload();
+  }
+});
+
 document.addEventListener("alpine:init", () => {
   Alpine.data("theme", theme);
   Alpine.data("searchForm", searchForm);
