@@ -1,12 +1,13 @@
 """What all admin pages share: who acts, what a page says and offers above its rows, refusals told
 to the person, a row in the audit log."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin import helpers
 from django.contrib.auth.models import Group, Permission
 from django.db import models, transaction
 from django.db.models import QuerySet
@@ -26,6 +27,7 @@ else:
 
 # Fields that hold a secret, even if hashed or encrypted: that they changed is told, not to what.
 SECRET_FIELDS: Final = frozenset({"password", "secret", "token", "token_hash", "code_hash"})
+MAX_NAMED: Final = 20
 NOT_SHOWN: Final = "(not shown)"
 # What a list's filter by role puts into the address. Django itself refuses it where a key refers
 # to a role's slug (5.2, ModelAdmin.lookup_allowed: models that inherit have no auto field).
@@ -45,6 +47,8 @@ class Tool:
     url: str
     is_post: bool = False
     title: str = ""
+    # What the POST says beside.
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 class TellingAdmin(ModelAdmin):
@@ -88,6 +92,38 @@ class TellingAdmin(ModelAdmin):
         above = {"opts": self.opts, "purpose": purpose, "tools": tools}
         shown = {**self.admin_site.each_context(request), **above, **context}
         return render(request, template, shown)
+
+    def ask(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        *,
+        question: str,
+        losses: Sequence[str],
+        button: str,
+        form: forms.Form | None = None,
+    ) -> HttpResponse | None:
+        """Of an action: the page that asks whether it is meant and names what will be lost; None
+        if that was answered. `form`: what has to be chosen beside; it must be bound and valid."""
+        answered = request.POST.get("confirmed") == "yes"
+        if answered and (form is None or form.is_valid()):
+            return None
+        if form is not None and not answered:
+            form.is_bound = False
+        context = {
+            "title": question,
+            "losses": losses,
+            "button": button,
+            "form": form,
+            "rows": [str(row) for row in queryset[:MAX_NAMED]],
+            "more": max(0, queryset.count() - MAX_NAMED),
+            "chosen": request.POST.getlist(helpers.ACTION_CHECKBOX_NAME),
+            "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+            "action": request.POST.get("action", ""),
+            "across": request.POST.get("select_across", "0"),
+            "back": request.get_full_path(),
+        }
+        return self.own_page(request, "admin/ask.html", context)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

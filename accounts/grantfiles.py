@@ -3,14 +3,13 @@
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
-from accounts import errors, granting, holders
+from accounts import errors, granting, holders, sheets
 from accounts.holders import KINDS
 from accounts.models import ModelGrant
 
@@ -18,10 +17,6 @@ FIELDS: Final = ("holder_kind", "holder", "folder", "item_name", "source_backend
 _NEEDED: Final = FIELDS[:-1]
 MAX_FILE_BYTES: Final = 3 * 1024 * 1024
 MAX_LINES: Final = granting.MAX_AT_ONCE
-# A spreadsheet takes these for formulas and runs them; with a quote before it takes them for
-# text (OWASP, "CSV Injection"). Quotes in front are doubled, so that each text comes back.
-_FORMULA: Final = re.compile(r"'*[=+\-@]")
-_QUOTED: Final = re.compile(r"'+[=+\-@]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +63,7 @@ def _record(row: ModelGrant) -> dict[str, str]:
 
 def to_csv(rows: Iterable[ModelGrant]) -> str:
     """With a line of names first. What a spreadsheet would run is quoted."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(FIELDS)
-    for row in rows:
-        writer.writerow(_escaped(value) for value in _record(row).values())
-    return text.getvalue()
+    return sheets.to_csv(FIELDS, (_record(row).values() for row in rows))
 
 
 def to_json(rows: Iterable[ModelGrant]) -> str:
@@ -96,14 +86,6 @@ def lines_to_json(lines: Iterable[Line]) -> str:
         ],
         ensure_ascii=False,
     )
-
-
-def _escaped(value: str) -> str:
-    return f"'{value}" if _FORMULA.match(value) else value
-
-
-def _unescaped(value: str) -> str:
-    return value[1:] if _QUOTED.match(value) else value
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -167,7 +149,7 @@ def _csv_records(text: str) -> Iterator[tuple[int, Any]]:
 def _csv_record(names: list[str], row: list[str]) -> dict[str, str] | None:
     if len(row) != len(names):
         return None
-    return {name: _unescaped(value) for name, value in zip(names, row, strict=True)}
+    return {name: sheets.unquoted(value) for name, value in zip(names, row, strict=True)}
 
 
 def _line(number: int, record: Any) -> Line:

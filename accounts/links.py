@@ -237,6 +237,23 @@ def create_password_link(
 
 
 @transaction.atomic
+def require_new_password(
+    user: User, *, actor: User, ip: str | None = None
+) -> tuple[AccountLink, str]:
+    """As `create_password_link`; and the present password does not work any more, sessions end.
+    API tokens stay.
+
+    Raises:
+        PermissionDenied: as there, and of one's own account
+    """
+    if actor.pk == user.pk:
+        raise errors.PermissionDenied("Change your own password on your account page.")
+    _require_may_make_password_link(actor, user)
+    services.void_password(user, actor=actor, ip=ip)
+    return create_password_link(user, actor=actor, ip=ip)
+
+
+@transaction.atomic
 def forgotten_password_link(user: User, *, ip: str | None) -> tuple[AccountLink, str] | None:
     """As `create_password_link`, for somebody who says they are `user`: to be mailed to the
     account's address and shown to nobody. None if the last link is too young."""

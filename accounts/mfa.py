@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 import segno
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django_otp_webauthn.models import WebAuthnCredential
 
@@ -56,6 +57,13 @@ def has_passkey(user: User) -> bool:
 def is_enrolled(user: User) -> bool:
     """Whether the account has a second factor in force."""
     return has_app(user) or has_passkey(user)
+
+
+def enrolled() -> Q:
+    """Of users: those with a second factor in force."""
+    apps = TotpDevice.objects.filter(confirmed=True, user=OuterRef("pk"))
+    passkeys = WebAuthnCredential.objects.filter(confirmed=True, user=OuterRef("pk"))
+    return Q(Exists(apps)) | Q(Exists(passkeys))
 
 
 def enrolled_ids() -> set[int]:

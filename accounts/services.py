@@ -235,6 +235,21 @@ def set_password(
     audit("user.password", actor=actor, subject=user, ip=ip, tokens=removed)
 
 
+@transaction.atomic
+def void_password(user: User, *, actor: User | None, ip: str | None = None) -> None:
+    """The present password does not work any more; every session ends, API tokens stay.
+
+    Raises:
+        PermissionDenied (also for a shared account)
+    """
+    _require_manage(actor, user)
+    require_own_account(user)
+    user.set_unusable_password()
+    user.save(update_fields=["password"])
+    end_access(user, keep_tokens=True)
+    audit("user.password_voided", actor=actor, subject=user, ip=ip)
+
+
 def end_access(user: User, *, keep_tokens: bool) -> int:
     """End what was begun under the former password; how many API tokens that removed."""
     end_sessions(user)

@@ -279,6 +279,23 @@ class FormerNamespace(models.Model):
         return f"{self.username} ({self.namespace})"
 
 
+class StorageUse(models.Model):
+    """How much room a user's files took when they were last measured."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+"
+    )
+    # Workflows and other files that the gateway keeps.
+    saved_bytes = models.BigIntegerField()
+    # In ComfyUI's folders, as far as they are on this machine; empty: none is.
+    made_bytes = models.BigIntegerField(null=True)
+    total_bytes = models.BigIntegerField()
+    measured_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.total_bytes} of {self.user_id}"
+
+
 class Backend(models.Model):
     """A ComfyUI, and how it was when it was last looked at. One row at present."""
 

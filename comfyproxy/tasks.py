@@ -14,6 +14,7 @@ from comfyproxy import (
     reconcile,
     scoring,
     stall,
+    storage,
     upstream,
     wake,
 )
@@ -84,6 +85,12 @@ def clear_former() -> None:
     left = clearing.clear()
     if left:
         logger.info("%d deleted users have left something that cannot be cleared away yet", left)
+
+
+@shared_task
+def measure_storage() -> None:
+    """Note how much room each user's files take."""
+    storage.measure()
 
 
 @shared_task

@@ -1,9 +1,32 @@
-"""Django's entry for the admin: which site it is."""
+"""The admin's pages that tell what several apps know: users."""
 
-from django.contrib.admin.apps import AdminConfig
+from django.contrib import admin
+
+from accounts import admin_usertabs as accounts
+from accounts.admin_users import UserAdmin
+from accounts.models import User
+from comfyproxy import admin_people as comfyui
+from downloads import admin_people as downloads
 
 
-class GatewayAdminConfig(AdminConfig):
-    """Makes the site above the default one."""
-
-    default_site = "mssproject.adminsite.GatewayAdminSite"
+@admin.register(User)
+class PeopleAdmin(comfyui.TellsUse, UserAdmin):
+    list_display = (
+        *UserAdmin.list_display[:-1],
+        "prompts_today",
+        "storage",
+        UserAdmin.list_display[-1],
+    )
+    exported = UserAdmin.exported | comfyui.EXPORTED
+    tabs = (
+        accounts.CAPABILITIES,
+        accounts.MODELS,
+        comfyui.SEES,
+        accounts.SESSIONS,
+        accounts.TOKENS,
+        accounts.FACTORS,
+        comfyui.PROMPTS,
+        comfyui.WORKFLOWS,
+        downloads.DOWNLOADS,
+        accounts.AUDIT,
+    )

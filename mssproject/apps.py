@@ -1,6 +1,7 @@
-"""Django's entry for the project's own commands."""
+"""Django's entries for the project's own commands and for its admin site."""
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 
 class ProjectConfig(AppConfig):
@@ -14,3 +15,9 @@ class ProjectConfig(AppConfig):
         from mssproject import celery  # noqa: F401
 
         notices.register(catalog.expire)
+
+
+class GatewayAdminConfig(AdminConfig):
+    """Makes the gateway's admin site the default one."""
+
+    default_site = "mssproject.adminsite.GatewayAdminSite"

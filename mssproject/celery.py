@@ -18,6 +18,7 @@ RECONCILE_SECONDS = 15.0
 CLEAR_SECONDS = 600.0
 DOWNLOADS_SECONDS = 15.0
 JUDGE_SECONDS = 30.0
+STORAGE_SECONDS = 900.0
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mssproject.settings")
 
@@ -71,6 +72,11 @@ app.conf.beat_schedule = {
         "options": {"expires": JUDGE_SECONDS},
     },
     "purge-quarantine": {"task": "comfyproxy.tasks.purge_quarantine", "schedule": 86400.0},
+    "measure-storage": {
+        "task": "comfyproxy.tasks.measure_storage",
+        "schedule": STORAGE_SECONDS,
+        "options": {"expires": STORAGE_SECONDS},
+    },
     "trim-user-files": {"task": "comfyproxy.tasks.trim_user_files", "schedule": 86400.0},
 }
 

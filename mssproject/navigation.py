@@ -61,6 +61,8 @@ MENU: Final[dict[str, tuple[Entry, ...]]] = {
     ),
     "Security": (
         Entry("API tokens", "token", "accounts.ApiToken"),
+        Entry("Authenticator apps", "phonelink_lock", "accounts.TotpDevice"),
+        Entry("Passkeys", "passkey", "django_otp_webauthn.WebAuthnCredential"),
         Entry("IP rules", "lan", "accounts.IpRule"),
         Entry("Failed logins", "gpp_bad", "axes.AccessAttempt"),
     ),

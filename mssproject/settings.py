@@ -85,7 +85,7 @@ INSTALLED_APPS = [
     "downloads",
     "mssproject.apps.ProjectConfig",
     "unfold.apps.BasicAppConfig",  # before the admin: its templates take the place of Django's
-    "mssproject.admin.GatewayAdminConfig",
+    "mssproject.apps.GatewayAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",

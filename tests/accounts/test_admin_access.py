@@ -128,7 +128,7 @@ from comfyproxy.files import FileRef
 from comfyproxy.models import (
     Backend, BroadcastEvent, FileRecord, FormerNamespace, PromptRecord, RouteRule, SettingDefault)
 from downloads.models import DownloadJob, SourceKey
-from accounts.models import ModelGrant
+from accounts.models import ModelGrant, TotpDevice
 from django.contrib.auth.models import Group
 user = User.objects.get(username=username)
 Backend.objects.get_or_create(name="comfyui")
@@ -140,6 +140,7 @@ if not FileRecord.objects.filter(filename="admin-test.png").exists():
 PromptRecord.objects.create(user=user, number=1)
 RouteRule.objects.get_or_create(pattern="/admin_test/list", capability="can_run")
 Group.objects.get_or_create(name="admin-test-team")
+TotpDevice.objects.create(user=user, secret="x", confirmed=False)
 SettingDefault.objects.get_or_create(setting_id="Admin.Test")
 DownloadJob.objects.create(user=user, target=user, source="civitai")
 SourceKey.objects.create(user=user, source="civitai", value="v1:x")
@@ -152,7 +153,7 @@ ModelGrant.objects.get_or_create(user=user, folder="loras", item_name="admin-tes
     pages = every_page(page)
     models = {path.split("/")[3] for path in pages if path.endswith("/change/")}
     # What may or may not be there is other tests' doing: locked names, invitations.
-    assert models - {"accessattempt", "accountlink"} == {
+    assert models - {"accessattempt", "accountlink", "webauthncredential"} == {
         "apitoken",
         "auditentry",
         "backend",
@@ -168,6 +169,7 @@ ModelGrant.objects.get_or_create(user=user, folder="loras", item_name="admin-tes
         "session",
         "settingdefault",
         "sourcekey",
+        "totpdevice",
         "user",
         "usertree",
     }

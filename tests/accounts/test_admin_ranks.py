@@ -109,7 +109,9 @@ def test_helpdesk_cannot_touch_who_ranks_above(
     token = Client(gateway.url, mint(gateway, Person(name, victim)))
     before = state(gateway, name)
     assert set(attack(helpdesk, before[0]).values()) == {403}
-    helpdesk.submit(USERS, action="log_out_everywhere", _selected_action=[before[0]])
+    helpdesk.submit(
+        USERS, action="log_out_everywhere", confirmed="yes", _selected_action=[before[0]]
+    )
     assert state(gateway, name) == before
     assert [c.get(ME).status_code for c in (client, token)] == [200, 200]
 
@@ -118,7 +120,7 @@ def test_admin_cannot_touch_the_owner(gateway: Gateway, admin: Browser, owner: C
     before = state(gateway, "olga")
     assert owner.get(ME).status_code == 200
     assert set(attack(admin, before[0]).values()) == {403}
-    admin.submit(USERS, action="log_out_everywhere", _selected_action=[before[0]])
+    admin.submit(USERS, action="log_out_everywhere", confirmed="yes", _selected_action=[before[0]])
     assert state(gateway, "olga") == before
     assert owner.get(ME).status_code == 200
 

@@ -34,7 +34,7 @@ def act(page: Browser, gateway: Gateway, action: str, person: Person) -> str:
     )
     form = form_fields(page.get(USERS).text)
     csrf = {"csrfmiddlewaretoken": form["csrfmiddlewaretoken"]}
-    chosen = {"action": action, "_selected_action": [key]}
+    chosen = {"action": action, "_selected_action": [key], "confirmed": "yes"}
     answer = page.post(USERS, data=csrf | chosen)
     assert answer.status_code == 302, answer.text[:300]
     return page.get(answer.headers["Location"]).text
@@ -84,7 +84,7 @@ def test_admin_resets_anothers_second_factor_and_everything_ends(
     waiting = password_step(gateway, person)["mfa_temp_token"]
     client = app(gateway, person)
     page = act(browser(gateway, admin), gateway, "reset_second_factor", person)
-    assert "logs in without a second factor next" in page
+    assert "Without a second factor at the next login: 1." in page
     assert client.get("/mss-login/api/me").status_code == 401
     assert token.get("/mss-login/api/me").status_code == 401
     assert "jwt_token" in password_step(gateway, person)

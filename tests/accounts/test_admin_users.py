@@ -167,7 +167,7 @@ def test_admin_logs_people_out_everywhere_but_leaves_their_tokens(
     bystander = app(gateway, newcomer())
     assert {client.get(ME).status_code for client in (*sessions, token, bystander)} == {200}
     keys = [user(gateway, person.username)["pk"] for person in people]
-    done = admin.submit(USERS, action="log_out_everywhere", _selected_action=keys)
+    done = admin.submit(USERS, action="log_out_everywhere", confirmed="yes", _selected_action=keys)
     assert done.status_code == 302
     # Making the token above took a session too.
     assert said(admin) == "Ended 4 sessions."

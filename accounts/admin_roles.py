@@ -1,0 +1,81 @@
+"""The admin's pages of roles and teams."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth import admin as auth_admin  # noqa: F401 - it registers Group, see below
+from django.contrib.auth.models import Group, Permission
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from accounts import services
+from accounts.admin_grants import LinksToModels
+from accounts.adminbase import actor_of
+from accounts.adminforms import PermissionsField
+from accounts.models import Role
+
+# Django's page for groups would show roles as well; TeamAdmin replaces it.
+admin.site.unregister(Group)
+
+
+@admin.register(Role)
+class RoleAdmin(LinksToModels):
+    purpose = (
+        "What a kind of user may do. Each user has one role; nobody manages a user whose role "
+        "ranks above their own."
+    )
+    events = ("role.created", "role.changed", "role.deleted")
+    list_display = ("title", "slug", "rank", "is_staff", "mfa_required", "sfw_enforced")
+    fields = (
+        "title",
+        "slug",
+        "rank",
+        "is_staff",
+        "mfa_required",
+        "sfw_enforced",
+        "max_waiting_prompts",
+        "max_prompt_bytes",
+        "blocked_node_classes",
+        "permissions",
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> Any:
+        return () if obj is None else ("slug",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and actor_of(request).is_superuser
+
+    def has_change_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
+        actor = actor_of(request)
+        may = actor.is_superuser if obj is None else services.may_shape(actor, obj)
+        return super().has_change_permission(request, obj) and may
+
+    def has_delete_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
+        return self.has_change_permission(request, obj) and (obj is None or not obj.users.exists())
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "permissions":
+            return PermissionsField(Permission.objects.all(), required=False, label="May")
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Role, form: Any, change: bool) -> None:
+        if obj.rank > actor_of(request).role.rank:
+            raise PermissionDenied
+        super().save_model(request, obj, form, change)
+
+    def tell(self, request: HttpRequest, event: str, obj: Any, **details: Any) -> None:
+        super().tell(request, event, obj, role=obj.slug, **details)
+
+
+@admin.register(Group)
+class TeamAdmin(LinksToModels):
+    """Plain groups. They carry model grants; capabilities are the roles' business."""
+
+    purpose = "Groups of users that models are given to together. What one may do is the role's."
+    empty_text = "Make one for people who use the same models, then add them on their pages."
+    fields = ("name",)
+    search_fields = ("name",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        return super().get_queryset(request).filter(role=None)

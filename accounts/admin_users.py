@@ -1,0 +1,594 @@
+"""The admin's pages of users: who there is, one of them, what is done with several.
+
+`mssproject.admin` registers it, with the columns and tabs of the other apps.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.contrib.auth.forms import SetPasswordForm
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import Count, F, IntegerField, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Greatest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+from unfold.decorators import display
+
+from accounts import errors, holders, links, mail, mfa, services, sheets
+from accounts.admin_deletion import AsksAboutFiles
+from accounts.admin_grants import LinksToModels
+from accounts.admin_links import MakesPasswordLinks
+from accounts.admin_usertabs import TABS, Tab
+from accounts.adminbase import ROLE_FILTER, Tool, actor_of
+from accounts.adminforms import AsRoleField, PermissionsField, TeamsField, capability_permissions
+from accounts.audit import audit
+from accounts.login import client_ip
+from accounts.models import AccountLink, ApiToken, Role, Session, User
+
+MAX_EXPORTED = 50_000
+# The last use is noted once a minute.
+NOW = timedelta(minutes=2)
+# Each makes a link that is shown once.
+MAX_LINKS = 50
+
+
+class AddUserForm(forms.ModelForm):
+    """A new account: name, role, password."""
+
+    password = forms.CharField(widget=forms.PasswordInput, strip=False)
+
+    class Meta:
+        model = User
+        fields = ("username", "role")
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        try:
+            services.check_password_strength(password, self.instance)
+        except errors.BadRequest as error:
+            raise ValidationError(error.message) from None
+        return password
+
+
+class PasswordForm(SetPasswordForm):
+    """A new password, twice."""
+
+    keep_tokens = forms.BooleanField(
+        required=False,
+        label="Keep API tokens",
+        help_text="Otherwise they are removed, and apps and scripts need new ones.",
+    )
+
+
+class ChangeUserForm(forms.ModelForm):
+    """An account as an admin edits it. The password has its own page."""
+
+    keep_tokens = forms.BooleanField(
+        required=False,
+        label="Keep API tokens",
+        help_text="Switching an account off removes them otherwise. They never work while it is.",
+    )
+
+    mfa_required = AsRoleField(required=False, label="Must have a second factor")
+    sfw_enforced = AsRoleField(required=False, label="Is kept from explicit images")
+    groups = TeamsField(
+        required=False, label="Teams", help_text="What a team was given, each of its members has."
+    )
+    user_permissions = PermissionsField(
+        capability_permissions(),
+        required=False,
+        label="Capabilities beside the role's",
+        help_text="For this user alone. What the role allows need not be ticked.",
+    )
+
+    class Meta:
+        model = User
+        fields = (
+            "username",
+            "email",
+            "role",
+            "is_active",
+            "mfa_required",
+            "sfw_enforced",
+            "groups",
+            "user_permissions",
+        )
+
+
+class RoleChoiceForm(forms.Form):
+    """Which role users get."""
+
+    role = forms.ModelChoiceField(Role.objects.none(), empty_label=None, to_field_name="slug")
+
+    def __init__(self, actor: User, data: Any = None) -> None:
+        super().__init__(data)
+        role = self.fields["role"]
+        assert isinstance(role, forms.ModelChoiceField)
+        role.queryset = Role.objects.filter(rank__lte=actor.role.rank).exclude(slug="owner")
+
+
+class SecondFactorFilter(admin.SimpleListFilter):
+    """Whether a user has a second factor."""
+
+    title = "second factor"
+    parameter_name = "factor"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return (("yes", "Has one"), ("no", "Has none"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        match self.value():
+            case "yes":
+                return queryset.filter(mfa.enrolled())
+            case "no":
+                return queryset.exclude(mfa.enrolled())
+        return queryset
+
+
+class TeamFilter(admin.SimpleListFilter):
+    """In which team a user is."""
+
+    title = "team"
+    parameter_name = "team"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return list(holders.teams().order_by("name").values_list("pk", "name"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        value = self.value()
+        return queryset.filter(groups=int(value)) if value and value.isdecimal() else queryset
+
+
+class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
+    purpose = "Everybody who can log in, what they are, and when they were last here."
+    list_display: tuple[str, ...] = (
+        "username",
+        "role",
+        "state",
+        "last_seen",
+        "has_second_factor",
+        "token_count",
+        "date_joined",
+    )
+    list_filter = ("role", "is_active", SecondFactorFilter, TeamFilter, "last_login")
+    list_select_related = ("role",)
+    search_fields = ("username", "email")
+    readonly_fields = ("password_set", "namespace", "shared", "last_login", "date_joined")
+    actions = (
+        "disable",
+        "enable",
+        "log_out_everywhere",
+        "change_role",
+        "require_new_password",
+        "reset_second_factor",
+        "unlock",
+        "delete_selected",
+    )
+    form = ChangeUserForm
+    told_by_service = frozenset({"role", "is_active"})
+    adds_by_service = True
+    show_full_result_count = False
+    # Beside the account itself.
+    tabs: ClassVar[Sequence[Tab]] = TABS
+
+    # --- the list ---------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """With what the columns of the list tell."""
+        used = Session.objects.filter(user=OuterRef("pk")).order_by().values("user")
+        came = ApiToken.objects.filter(user=OuterRef("pk")).order_by().values("user")
+        live = came.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+        by_session = Subquery(used.annotate(last=Max("last_used_at")).values("last"))
+        by_token = Subquery(came.annotate(last=Max("last_used_at")).values("last"))
+        number = Subquery(live.annotate(n=Count("pk")).values("n"))
+        rows = super().get_queryset(request).select_related("role")
+        return rows.annotate(
+            by_session=by_session,
+            by_token=by_token,
+            # None of both is greater than nothing: SQLite's MAX is empty if one of them is.
+            seen=Coalesce(Greatest("by_session", "by_token"), "by_session", "by_token"),
+            tokens=Coalesce(number, 0, output_field=IntegerField()),
+            enrolled=mfa.enrolled(),
+        )
+
+    @display(
+        description="state",
+        ordering="-is_active",
+        label={"active": "success", "disabled": "danger", "shared": "info"},
+    )
+    def state(self, user: User) -> str:
+        if not user.is_active:
+            return "disabled"
+        return "shared" if user.shared else "active"
+
+    @admin.display(description="last seen", ordering=F("seen").desc(nulls_last=True))
+    def last_seen(self, user: Any) -> str:
+        if user.seen is None:
+            return "never"
+        is_now = timezone.now() - user.seen < NOW
+        return "now" if is_now else f"{timesince(user.seen, depth=1)} ago"
+
+    @admin.display(description="2nd factor", boolean=True, ordering="enrolled")
+    def has_second_factor(self, user: Any) -> bool:
+        return bool(user.enrolled)
+
+    @admin.display(description="tokens", ordering="tokens")
+    def token_count(self, user: Any) -> int:
+        return int(user.tokens)
+
+    def list_tools(self, request: HttpRequest) -> Sequence[Tool]:
+        tools = [Tool("CSV", self._export_url(request), title="Export what the list shows")]
+        invites = self.admin_site.get_model_admin(AccountLink)
+        if invites.has_add_permission(request):
+            url = reverse("admin:accounts_accountlink_add")
+            return [Tool("Invite somebody", url), *tools]
+        return tools
+
+    def _export_url(self, request: HttpRequest) -> str:
+        query = f"?{request.GET.urlencode()}" if request.GET else ""
+        return reverse("admin:accounts_user_export") + query
+
+    # What each line of the export holds, by its name.
+    exported: ClassVar[dict[str, Callable[[Any], str]]] = {
+        "username": lambda user: user.username,
+        "email": lambda user: user.email,
+        "role": lambda user: user.role_id,
+        "state": lambda user: "active" if user.is_active else "disabled",
+        "last_seen": lambda user: user.seen.isoformat() if user.seen else "",
+        "second_factor": lambda user: "yes" if user.enrolled else "no",
+        "tokens": lambda user: str(user.tokens),
+        "joined": lambda user: user.date_joined.isoformat(),
+    }
+
+    def export_view(self, request: HttpRequest) -> HttpResponse:
+        """The users that the list shows with the same filters, as CSV."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            found = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            return redirect(f"../?{ERROR_FLAG}=1")
+        rows = found[:MAX_EXPORTED].iterator(chunk_size=2000)
+        lines = ([text(user) for text in self.exported.values()] for user in rows)
+        answer = HttpResponse(sheets.to_csv(self.exported, lines), content_type="text/csv")
+        answer["Content-Disposition"] = 'attachment; filename="users.csv"'
+        audit("users.exported", actor=actor_of(request), ip=client_ip(request))
+        return answer
+
+    # --- one user ---------------------------------------------------------------------------
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        if lookup == ROLE_FILTER:
+            return True
+        # `?password__startswith=` would tell a hash letter by letter.
+        return not lookup.startswith("password") and super().lookup_allowed(lookup, value, request)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        # Who does not administrate everything would give away, or take, what they lack.
+        actor = actor_of(request)
+        single = () if actor.is_superuser else ("user_permissions",)
+        # Nobody excepts themselves from the second factor.
+        own = ("mfa_required",) if obj == actor else ()
+        return (*self.readonly_fields, *single, *own)
+
+    def get_form(
+        self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        if obj is None:
+            kwargs["form"] = AddUserForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if obj is None:
+            return ((None, {"fields": ("username", "password", "role")}),)
+        return (
+            (None, {"fields": ("username", "password_set", "email", "role")}),
+            (None, {"fields": (("is_active", "keep_tokens"),)}),
+            ("Overrides of the role", {"fields": ("mfa_required", "sfw_enforced")}),
+            ("Teams and single capabilities", {"fields": ("groups", "user_permissions")}),
+            ("About", {"fields": self.readonly_fields[1:]}),
+        )
+
+    def get_urls(self) -> Any:
+        view = self.admin_site.admin_view
+        return [
+            path("export.csv", view(self.export_view), name="accounts_user_export"),
+            path("<id>/password/", view(self.password_view), name="accounts_user_password"),
+            path("<id>/about/<slug:slug>/", view(self.tab_view), name="accounts_user_tab"),
+            *super().get_urls(),
+        ]
+
+    def tab_view(self, request: HttpRequest, id: str, slug: str) -> HttpResponse:
+        """What there is of one kind of things of a user."""
+        user = self.get_object(request, id)
+        tab = next((tab for tab in self.tabs if tab.slug == slug), None)
+        if user is None or tab is None:
+            raise Http404
+        if not self.has_view_permission(request, user) or not tab.is_shown(request):
+            raise PermissionDenied
+        context = {
+            "title": f"{user}: {tab.title}",
+            "holder": user,
+            "original": user,
+            "tabs": self._tabs(request, user, tab),
+            **tab.context(request, user),
+        }
+        tools = self.object_tools(request, user)
+        return self.own_page(request, tab.template, context, purpose=tab.purpose, tools=tools)
+
+    def _tabs(self, request: HttpRequest, user: User, here: Tab | None) -> list[dict[str, Any]]:
+        account = reverse("admin:accounts_user_change", args=[user.pk])
+        return [
+            {"title": "Account", "url": account, "is_here": here is None},
+            *(
+                {
+                    "title": tab.title,
+                    "url": reverse("admin:accounts_user_tab", args=[user.pk, tab.slug]),
+                    "is_here": tab is here,
+                }
+                for tab in self.tabs
+                if tab.is_shown(request)
+            ),
+        ]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        user = context.get("original")
+        if user is not None:
+            context |= {"tabs": self._tabs(request, user, None), "purpose": ""}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def object_tools(self, request: HttpRequest, obj: User) -> Sequence[Tool]:
+        tools = list(super().object_tools(request, obj))
+        if obj != actor_of(request) and self.has_change_permission(request, obj):
+            # The same that the list does with several.
+            url = reverse("admin:accounts_user_changelist")
+            for action, text in (
+                ("log_out_everywhere", "Log out everywhere"),
+                ("reset_second_factor", "Reset second factor"),
+            ):
+                fields = {"action": action, helpers.ACTION_CHECKBOX_NAME: str(obj.pk), "index": "0"}
+                tools.append(Tool(text, url, is_post=True, fields=fields))
+        return tools
+
+    def password_view(self, request: HttpRequest, id: str) -> HttpResponse:
+        """Set a password; ends every session of that account."""
+        user = self.get_object(request, id)
+        if user is None or not self.has_change_permission(request, user):
+            raise PermissionDenied
+        if user.pk == actor_of(request).pk:
+            # There the present password is asked for.
+            return redirect("/account")
+        form = PasswordForm(user, request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            password = form.cleaned_data["new_password1"]
+            try:
+                services.set_password(
+                    user,
+                    password,
+                    actor=actor_of(request),
+                    ip=client_ip(request),
+                    keep_tokens=form.cleaned_data["keep_tokens"],
+                )
+            except errors.GatewayError as error:
+                form.add_error("new_password1", error.message)
+            else:
+                self.message_user(request, "The password is set; all sessions have ended.")
+                return redirect("admin:accounts_user_change", user.pk)
+        return self.own_page(
+            request,
+            "admin/set_password.html",
+            {"title": f"Set the password of {user}", "form": form},
+            purpose="All sessions of this account end.",
+        )
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "role":
+            # The owner's role stays on offer for the owner's own page only.
+            kwargs["queryset"] = Role.objects.filter(rank__lte=actor_of(request).role.rank)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    @admin.display(description="password")
+    def password_set(self, user: User) -> str:
+        state = "There is one." if user.has_usable_password() else "There is none."
+        url = reverse("admin:accounts_user_password", args=[user.pk])
+        return format_html('{} <a href="{}">Set another one</a>', state, url)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or services.may_manage(actor_of(request), obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        allowed = super().has_delete_permission(request, obj)
+        if obj is None:
+            return allowed
+        return allowed and not obj.is_owner and services.may_manage(actor_of(request), obj)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        actor, ip = actor_of(request), client_ip(request)
+        if not change:
+            created = services.create_user(
+                username=obj.username,
+                password=form.cleaned_data["password"],
+                role=obj.role_id,
+                actor=actor,
+                ip=ip,
+            )
+            obj.pk, obj._state.adding = created.pk, False
+            return
+        wanted_role, wanted_active = obj.role, obj.is_active
+        before = User.objects.select_related("role").get(pk=obj.pk)
+        obj.role, obj.is_active = before.role, before.is_active
+        super().save_model(request, obj, form, change)
+        services.set_role(obj, wanted_role, actor=actor, ip=ip)
+        keep = form.cleaned_data["keep_tokens"]
+        services.set_active(obj, wanted_active, actor=actor, ip=ip, keep_tokens=keep)
+
+    # --- several users -----------------------------------------------------------------------
+
+    def _each(
+        self, request: HttpRequest, users: QuerySet[User], act: Callable[[User], object]
+    ) -> int:
+        """Do it to each; how many that was. What is refused is told, and stops nothing else."""
+        done = 0
+        for user in users.select_related("role"):
+            try:
+                with transaction.atomic():
+                    act(user)
+            except errors.GatewayError as error:
+                self.message_user(request, f"{user}: {error.message}", messages.ERROR)
+            else:
+                done += 1
+        return done
+
+    @admin.action(description="Disable", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+        page = self.ask(
+            request,
+            queryset,
+            question="Disable these users?",
+            losses=("Their sessions end at once.", "Their API tokens are removed for good."),
+            button="Disable",
+        )
+        if page is None:
+            self._switch(request, queryset, active=False)
+        return page
+
+    @admin.action(description="Enable", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        self._switch(request, queryset, active=True)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[User], *, active: bool) -> None:
+        actor, ip = actor_of(request), client_ip(request)
+
+        def switch(user: User) -> None:
+            services.set_active(user, active, actor=actor, ip=ip)
+
+        done = self._each(request, queryset, switch)
+        self.message_user(request, f"{'Enabled' if active else 'Disabled'}: {done}.")
+
+    @admin.action(description="Change role", permissions=["change"])
+    def change_role(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+        actor, ip = actor_of(request), client_ip(request)
+        form = RoleChoiceForm(actor, request.POST)
+        page = self.ask(
+            request,
+            queryset,
+            question="Give these users another role?",
+            losses=("What only their present role allows, they may not do any more.",),
+            button="Change the role",
+            form=form,
+        )
+        if page is not None:
+            return page
+        role = form.cleaned_data["role"]
+        done = self._each(
+            request, queryset, lambda user: services.set_role(user, role, actor=actor, ip=ip)
+        )
+        self.message_user(request, f"With the role {role}: {done}.")
+        return None
+
+    @admin.action(description="Require a new password", permissions=["change"])
+    def require_new_password(
+        self, request: HttpRequest, queryset: QuerySet[User]
+    ) -> HttpResponse | None:
+        """Their password counts no more; each gets a link to set another."""
+        page = self.ask(
+            request,
+            queryset,
+            question="Require a new password of these users?",
+            losses=(
+                "Their present password does not work any more, and their sessions end at once.",
+                "Each gets a link that sets a new one. You see the links once, on the next page.",
+            ),
+            button="Require a new password",
+        )
+        if page is not None:
+            return page
+        if queryset.count() > MAX_LINKS:
+            told = f"At most {MAX_LINKS} at a time: their links are shown on one page."
+            self.message_user(request, told, messages.ERROR)
+            return None
+        actor, ip = actor_of(request), client_ip(request)
+        made: list[tuple[AccountLink, str]] = []
+        self._each(
+            request,
+            queryset,
+            lambda user: made.append(links.require_new_password(user, actor=actor, ip=ip)),
+        )
+        origin = mail.origin(request)
+        urls = [(link, links.address(origin, link, token)) for link, token in made]
+        shown = [(link, url, mail.send_password_link(link, url)) for link, url in urls]
+        context = {"title": "New passwords", "made": shown}
+        return self.own_page(
+            request,
+            "admin/links_made.html",
+            context,
+            purpose="The links are shown only now. Each works once, for whoever has it.",
+        )
+
+    @admin.action(description="Unlock after wrong passwords", permissions=["change"])
+    def unlock(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset.select_related("role"):
+            if services.may_manage(actor_of(request), user):
+                services.unlock(
+                    username=user.username, actor=actor_of(request), ip=client_ip(request)
+                )
+        self.message_user(request, "They may try again at once, from addresses not locked.")
+
+    @admin.action(description="Reset the second factor", permissions=["change"])
+    def reset_second_factor(
+        self, request: HttpRequest, queryset: QuerySet[User]
+    ) -> HttpResponse | None:
+        """For who lost it. Their sessions and API tokens end."""
+        page = self.ask(
+            request,
+            queryset,
+            question="Reset the second factor of these users?",
+            losses=(
+                "Their authenticator apps, passkeys and backup codes are removed.",
+                "Their sessions end at once, and their API tokens are removed for good.",
+            ),
+            button="Reset",
+        )
+        if page is not None:
+            return page
+        actor, ip = actor_of(request), client_ip(request)
+        done = self._each(request, queryset, lambda user: mfa.reset(user, actor=actor, ip=ip))
+        if done:
+            self.message_user(request, f"Without a second factor at the next login: {done}.")
+        return None
+
+    @admin.action(description="Log out everywhere", permissions=["change"])
+    def log_out_everywhere(
+        self, request: HttpRequest, queryset: QuerySet[User]
+    ) -> HttpResponse | None:
+        page = self.ask(
+            request,
+            queryset,
+            question="Log these users out everywhere?",
+            losses=("Their sessions end at once. API tokens stay.",),
+            button="Log out",
+        )
+        if page is not None:
+            return page
+        ended = 0
+        for user in queryset.select_related("role"):
+            if services.may_manage(actor_of(request), user):
+                ended += services.end_all_sessions(
+                    user, actor=actor_of(request), ip=client_ip(request)
+                )
+        self.message_user(request, f"Ended {ended} sessions.")
+        return None
