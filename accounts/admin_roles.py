@@ -1,17 +1,20 @@
 """The admin's pages of roles and teams."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import admin as auth_admin  # noqa: F401 - it registers Group, see below
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 
 from accounts import services
 from accounts.admin_grants import LinksToModels
-from accounts.adminbase import actor_of
+from accounts.admin_rolematrix import ShowsRoleMatrix
+from accounts.adminbase import Tool, actor_of
 from accounts.adminforms import PermissionsField
 from accounts.models import Role
 
@@ -19,14 +22,23 @@ from accounts.models import Role
 admin.site.unregister(Group)
 
 
-@admin.register(Role)
-class RoleAdmin(LinksToModels):
+class RoleAdmin(ShowsRoleMatrix, LinksToModels):
+    """`mssproject.admin` registers it, with what needs ComfyUI's nodes."""
+
     purpose = (
         "What a kind of user may do. Each user has one role; nobody manages a user whose role "
         "ranks above their own."
     )
     events = ("role.created", "role.changed", "role.deleted")
-    list_display = ("title", "slug", "rank", "is_staff", "mfa_required", "sfw_enforced")
+    list_display = (
+        "title",
+        "slug",
+        "rank",
+        "user_count",
+        "is_staff",
+        "mfa_required",
+        "sfw_enforced",
+    )
     fields = (
         "title",
         "slug",
@@ -36,12 +48,21 @@ class RoleAdmin(LinksToModels):
         "sfw_enforced",
         "max_waiting_prompts",
         "max_prompt_bytes",
-        "blocked_node_classes",
         "permissions",
     )
 
+    def list_tools(self, request: HttpRequest) -> Sequence[Tool]:
+        return [Tool("Roles and capabilities", reverse("admin:accounts_role_matrix"))]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> Any:
         return () if obj is None else ("slug",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Role]:
+        return super().get_queryset(request).annotate(number=Count("users"))
+
+    @admin.display(description="users", ordering="number")
+    def user_count(self, role: Any) -> int:
+        return int(role.number)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and actor_of(request).is_superuser

@@ -1,11 +1,12 @@
-"""The admin's pages that tell what several apps know: users."""
+"""The admin's pages that tell what several apps know: users and roles."""
 
 from django.contrib import admin
 
 from accounts import admin_usertabs as accounts
 from accounts.admin_users import UserAdmin
-from accounts.models import User
+from accounts.models import Role, User
 from comfyproxy import admin_people as comfyui
+from comfyproxy.admin_nodes import BlocksNodes
 from downloads import admin_people as downloads
 
 
@@ -30,3 +31,8 @@ class PeopleAdmin(comfyui.TellsUse, UserAdmin):
         downloads.DOWNLOADS,
         accounts.AUDIT,
     )
+
+
+@admin.register(Role)
+class RolesAdmin(BlocksNodes):
+    pass

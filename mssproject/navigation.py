@@ -37,6 +37,7 @@ MENU: Final[dict[str, tuple[Entry, ...]]] = {
         Entry("Users", "person", "accounts.User"),
         Entry("Invitations and links", "mail", "accounts.AccountLink"),
         Entry("Roles", "badge", "accounts.Role"),
+        Entry("Roles and capabilities", "checklist", "accounts.Role", "accounts_role_matrix"),
         Entry("Teams", "groups", "auth.Group"),
     ),
     "Sharing": (

@@ -3,7 +3,7 @@
 For staff. The same services as the admin's, so the same rules of rank and the same audit.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 from django.db import transaction
@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from accounts import addresses, deletion, errors, mfa, queries, services
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
+from accounts.api.errors import gateway_error
 from accounts.api.serializers import StrictBooleanField, StrictCharField, password_field
 from accounts.capabilities import Capability
 from accounts.identity import Auth, Identity
@@ -197,6 +198,18 @@ class RoleSerializer(serializers.Serializer):
         if unknown:
             raise serializers.ValidationError({sorted(unknown)[0]: "There is no such setting."})
         return super().to_internal_value(data)
+
+
+def role_changes(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes of a role (see `services.change_role`), checked as the API checks them.
+
+    Raises:
+        BadRequest
+    """
+    try:
+        return validated(RoleSerializer, given)
+    except serializers.ValidationError as error:
+        raise gateway_error(error) from None
 
 
 class GroupsView(GatewayView):

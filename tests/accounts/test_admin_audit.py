@@ -199,13 +199,13 @@ def test_capabilities_of_a_role_are_told_by_name(
         "from django.contrib.auth.models import Permission;"
         "result = Permission.objects.get(codename='can_run').pk"
     )
-    form = {"permissions": [single], "blocked_node_classes": '["EmptyImage"]'}
+    form = {"permissions": [single], "max_waiting_prompts": "3"}
     assert admin.submit(f"/admin/accounts/role/{pk}/change/", **form).status_code == 302
     ((event, _, _, details),) = rows(gateway, adam)
     assert (event, details["role"]) == ("role.changed", "told")
     assert details["changes"] == {
         "permissions": {"before": [], "after": ["can_run"]},
-        "blocked_node_classes": {"before": [], "after": ["EmptyImage"]},
+        "max_waiting_prompts": {"before": None, "after": 3},
     }
 
 

@@ -1,6 +1,7 @@
 """Pages of the admin, made without a server: for whom one likes, and with its queries counted."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
@@ -48,6 +49,13 @@ def post(
 ) -> tuple[str, list[str]]:
     """What the list of a model answers to a form: (the page, empty if it leads on; what is
     said)."""
+    return sent(admin.site._registry[model].changelist_view, user, *capabilities, **data)
+
+
+def sent(
+    view: Callable[[HttpRequest], Any], user: User, *capabilities: Capability, **data: Any
+) -> tuple[str, list[str]]:
+    """What a view answers to a form, in the same way."""
     request = request_of(user, *capabilities)
     request.method = "POST"
     request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
@@ -55,7 +63,7 @@ def post(
     for name, value in data.items():
         form.setlist(name, [str(each) for each in (value if isinstance(value, list) else [value])])
     request.POST = form  # type: ignore[assignment]
-    answer = admin.site._registry[model].changelist_view(request)
+    answer = view(request)
     if isinstance(answer, TemplateResponse):
         answer.render()
     texts = request._messages.texts  # type: ignore[attr-defined]

@@ -49,12 +49,15 @@ for (const part of form.querySelectorAll("[data-scripted]")) part.hidden = false
 // --- what is not saved yet --------------------------------------------------------------------
 
 const boxes = [...form.querySelectorAll("input[type=checkbox]")];
+const texts = [...form.querySelectorAll("input[type=text]")];
 const save = form.querySelector("[data-save]");
 const saves = save.value || save.textContent;
 let isSent = false;
 
 function changed() {
-  return boxes.filter((box) => box.checked !== box.defaultChecked).length;
+  const ticked = boxes.filter((box) => box.checked !== box.defaultChecked);
+  const typed = texts.filter((text) => text.value !== text.defaultValue);
+  return ticked.length + typed.length;
 }
 
 function tell() {
