@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import helpers
+from django.contrib.admin import ShowFacets, helpers
 from django.contrib.auth.models import Group, Permission
 from django.db import models, transaction
 from django.db.models import QuerySet
@@ -66,6 +66,8 @@ class TellingAdmin(ModelAdmin):
     events: tuple[str, str, str] = ("admin.added", "admin.changed", "admin.deleted")
     told_by_service: frozenset[str] = frozenset()
     adds_by_service = False
+    # Counts for each filter: a look at the whole table for each.
+    show_facets = ShowFacets.NEVER
     # Settings of the theme.
     list_before_template = "admin/before.html"
     change_form_outer_before_template = "admin/before.html"

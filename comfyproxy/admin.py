@@ -1,13 +1,19 @@
 """The admin pages of the gateway: prompts, files, rules for custom nodes' routes and events,
 ComfyUI's state, people's files and settings, deleted users' things."""
 
+from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import path, reverse
 
-from accounts.adminbase import ReadOnlyAdmin, TellingAdmin
+from accounts.adminbase import ReadOnlyAdmin, TellingAdmin, Tool
 
 # These register themselves.
 from comfyproxy import (  # noqa: F401
@@ -17,6 +23,7 @@ from comfyproxy import (  # noqa: F401
     admin_review,
     admin_userfiles,
 )
+from comfyproxy.dashboard import look_now
 from comfyproxy.models import Backend, BroadcastEvent, FormerNamespace, RouteRule
 
 
@@ -50,6 +57,36 @@ class BackendAdmin(LookedAtAdmin):
     empty_text = "It was not looked at yet. The worker does it every 15 seconds."
     list_display = ("name", "fault", "fault_since", "checked_at", "running_id", "running_since")
     fields = (*list_display, "idle_since")
+
+    def list_tools(self, request: HttpRequest) -> Sequence[Tool]:
+        url = reverse("admin:comfyproxy_backend_test")
+        return [Tool("Test connection", url, is_post=True)]
+
+    def get_urls(self) -> Any:
+        view = self.admin_site.admin_view(self.test_view)
+        return [path("test/", view, name="comfyproxy_backend_test"), *super().get_urls()]
+
+    def test_view(self, request: HttpRequest) -> HttpResponse:
+        """POST: ask ComfyUI now; what it says is told."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        began = monotonic()
+        now = async_to_sync(look_now)()
+        took = (monotonic() - began) * 1000
+        where = settings.COMFYUI_URL
+        if now.answers:
+            version = f"ComfyUI {now.version}" if now.version else "ComfyUI"
+            self.message_user(
+                request,
+                f"{version} at {where} answers, in {took:.0f} ms. "
+                f"Running: {now.total_running}, waiting: {now.total_waiting}.",
+            )
+        else:
+            told = f"ComfyUI at {where} does not answer. Start it, or correct COMFYUI_URL."
+            self.message_user(request, told, messages.ERROR)
+        return redirect("admin:comfyproxy_backend_changelist")
 
 
 @admin.register(FormerNamespace)

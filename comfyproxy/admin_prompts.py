@@ -89,23 +89,38 @@ class PromptRecordAdmin(ReadOnlyAdmin):
         return super().change_view(request, object_id, form_url, (extra_context or {}) | shown)
 
     @admin.action(description="Cancel: take out of the queue, interrupt")
-    def cancel_prompts(self, request: HttpRequest, queryset: QuerySet[PromptRecord]) -> None:
+    def cancel_prompts(
+        self, request: HttpRequest, queryset: QuerySet[PromptRecord]
+    ) -> HttpResponse | None:
         """Waiting ones leave the queue, running ones are interrupted, whoever's they are."""
         identity = page_identity(request)
         if identity is None or not identity.can(Capability.MANAGE_BACKEND):
             refusal = f"Your role does not allow this: it takes {Capability.MANAGE_BACKEND}."
             self.message_user(request, refusal, messages.ERROR)
-            return
+            return None
+        page = self.ask(
+            request,
+            queryset,
+            question="Cancel these prompts?",
+            losses=(
+                "Those that wait leave the queue.",
+                "One that runs is interrupted, and what it has worked out so far is lost.",
+            ),
+            button="Cancel the prompts",
+        )
+        if page is not None:
+            return page
         chosen = {str(record.pk): record for record in queryset.select_related("user")}
         try:
             stopped = async_to_sync(cancel)(list(chosen))
         except GatewayError as error:
             self.message_user(request, error.message, messages.ERROR)
-            return
+            return None
         tell_stopped(request, [chosen[prompt_id] for prompt_id in stopped])
         rest = len(chosen) - len(stopped)
         others = f" {rest} neither waited nor ran any more." if rest else ""
         self.message_user(request, f"Stopped {len(stopped)} of {len(chosen)} prompts.{others}")
+        return None
 
 
 def tell_stopped(request: HttpRequest, records: list[PromptRecord]) -> None:

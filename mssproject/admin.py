@@ -8,6 +8,7 @@ from accounts.models import Role, User
 from comfyproxy import admin_people as comfyui
 from comfyproxy.admin_nodes import BlocksNodes
 from downloads import admin_people as downloads
+from mssproject import admin_tasks  # noqa: F401 - it registers itself
 
 
 @admin.register(User)

@@ -12,9 +12,10 @@ class ProjectConfig(AppConfig):
         # Celery would look for on this machine.
         from comfyproxy import catalog
         from downloads import notices
-        from mssproject import celery  # noqa: F401
+        from mssproject import celery, taskruns  # noqa: F401
 
         notices.register(catalog.expire)
+        taskruns.connect()
 
 
 class GatewayAdminConfig(AdminConfig):

@@ -69,7 +69,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
 
 def live(request: HttpRequest, now: Now | None = None) -> dict[str, Any]:
     """What changes by the second."""
-    parts: dict[str, Any] = {}
+    parts: dict[str, Any] = {"links_users": _may_see(request, "accounts.User")}
     if _may_see(request, "accounts.Session"):
         present = people.who_is_on()
         parts |= {"present": present[: comfyui.MAX_SHOWN], "total_present": len(present)}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 PATHS = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
@@ -68,3 +69,15 @@ def log_in(page: Page, url: str, jwt: str) -> None:
     page.context.add_cookies(
         [{"name": "jwt_token", "value": jwt, "url": url, "httpOnly": True, "sameSite": "Strict"}]
     )
+
+
+def inaccessible(page: Page) -> list[str]:
+    """What axe-core finds against WCAG 2.2 A and AA on the page as it is: rule and where."""
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+    options = {"runOnly": {"type": "tag", "values": rules}, "resultTypes": ["violations"]}
+    found = Axe().run(page, options=options).response["violations"]
+    return [
+        f"{rule['id']}: {node['target']} {node.get('failureSummary', '')[:200]}"
+        for rule in found
+        for node in rule["nodes"]
+    ]

@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts import errors, lockout, login, services, tasks
-from accounts.admin import lines_of
+from accounts.admin_audit import lines_of
 from accounts.audit import audit, forget_old
 from accounts.models import AppendOnlyError, AuditEntry, IpRule, Role, User
 

@@ -80,8 +80,9 @@ def page(model: type[models.Model], request: HttpRequest, key: object = None) ->
             answer = model_admin.changelist_view(request)
         else:
             answer = model_admin.change_view(request, str(key))
-        assert isinstance(answer, TemplateResponse)
-        html = answer.render().content.decode()
+        if isinstance(answer, TemplateResponse):
+            answer.render()
+        html = answer.content.decode()
     return html, len(queries)
 
 

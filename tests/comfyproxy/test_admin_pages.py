@@ -21,7 +21,7 @@ from comfyproxy.models import (
     FormerNamespace,
     PromptRecord,
 )
-from tests.comfyproxy.adminpages import data_rows, page, request_of, rows_in
+from tests.comfyproxy.adminpages import data_rows, page, post, request_of, rows_in
 
 pytestmark = pytest.mark.django_db
 
@@ -247,11 +247,8 @@ def test_cancelling_that_cannot_be_says_why(
         raise UpstreamUnreachable
 
     monkeypatch.setattr(admin_prompts, "cancel", refuse)
-    prompt(alice)
-    request = request_of(adam, *capabilities)
-    model_admin = admin_prompts.PromptRecordAdmin(PromptRecord, admin.site)
-    model_admin.cancel_prompts(request, PromptRecord.objects.all())
-    (message,) = request._messages.texts  # type: ignore[attr-defined]
+    chosen = {"action": "cancel_prompts", "_selected_action": [prompt(alice).pk]}
+    _, (message,) = post(PromptRecord, adam, *capabilities, **chosen, confirmed="yes")
     assert message.startswith(said)
     assert AuditEntry.objects.count() == 0
 

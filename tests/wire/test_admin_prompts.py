@@ -53,7 +53,11 @@ def staff(gateway: Gateway, *held: str) -> Browser:
 
 def cancel(page: Browser, *prompts: str) -> str:
     """Choose the action; what the next page says."""
-    chosen = {"action": "cancel_prompts", "_selected_action": list(prompts)}
+    chosen = {
+        "action": "cancel_prompts",
+        "_selected_action": list(prompts),
+        "confirmed": "yes",
+    }
     answer = page.submit(PROMPTS, **chosen)
     assert answer.status_code == 302
     found = re.search(r'<ul class="messagelist">(.*?)</ul>', page.get(PROMPTS).text, re.DOTALL)
@@ -148,3 +152,17 @@ def test_admin_cannot_make_comfyuis_own_event_one_for_everybody(
     count = "from comfyproxy.models import BroadcastEvent\n"
     count += "result = BroadcastEvent.objects.filter(event_type=event).count()"
     assert gateway.run(count, event=event) == 0
+
+
+def test_admin_tests_the_connection_to_comfyui(gateway: Gateway, chief: Browser) -> None:
+    list_page = "/admin/comfyproxy/backend/"
+    # The button is the page's first form.
+    csrf = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', chief.get(list_page).text)
+    assert csrf is not None
+    form = {"csrfmiddlewaretoken": csrf[1]}
+    answer = chief.post("/admin/comfyproxy/backend/test/", data=form)
+    assert (answer.status_code, answer.headers["Location"]) == (302, list_page)
+    where = re.escape(gateway.env["COMFYUI_URL"])
+    said = rf"ComfyUI 0\.\d+\.\d+ at {where} answers, in \d+ ms\. Running: \d+, waiting: \d+\."
+    assert re.search(said, chief.get(list_page).text)
+    assert chief.get("/admin/comfyproxy/backend/test/").status_code == 405

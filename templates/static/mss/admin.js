@@ -2,6 +2,23 @@
 // templates call must be registered, and what they assign must be data of theirs.
 "use strict";
 
+// The theme's icons are words in a font of pictures: nothing to be read out. What has nothing
+// but an icon is called by what it does.
+const ICON_NAMES = { arrow_back: "Back", shield_person: "Dashboard", search: "Search", close: "Close" };
+
+function hideIcons(root) {
+  for (const icon of root.querySelectorAll(".material-symbols-outlined")) {
+    icon.ariaHidden = "true";
+    const control = icon.closest("a, button");
+    const word = icon.textContent.trim();
+    if (control && control.textContent.trim() === word && !control.title && !control.ariaLabel) {
+      control.ariaLabel = ICON_NAMES[word] ?? word.replaceAll("_", " ");
+    }
+  }
+}
+document.addEventListener("DOMContentLoaded", () => hideIcons(document));
+document.addEventListener("htmx:load", (event) => hideIcons(event.target));
+
 // A part of a page that is asked for again and again. Once logged out, the answer is the login
 // page: the whole page goes there.
 document.addEventListener("htmx:beforeSwap", (event) => {
