@@ -2,4 +2,4 @@
 `TellingAdmin`. Users are registered in `mssproject.admin`, with what all apps know of them."""
 
 # These register themselves.
-from accounts import admin_access, admin_audit, admin_links, admin_roles  # noqa: F401
+from accounts import admin_access, admin_audit, admin_jobs, admin_links, admin_roles  # noqa: F401

@@ -103,7 +103,6 @@ class GrantsAdmin(TellingAdmin):
         "granted_by__username",
     )
     date_hierarchy = "created_at"
-    show_full_result_count = False
 
     def list_tools(self, request: HttpRequest) -> Sequence[Tool]:
         query = f"?{request.GET.urlencode()}" if request.GET else ""

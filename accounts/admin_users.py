@@ -178,7 +178,6 @@ class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
     form = ChangeUserForm
     told_by_service = frozenset({"role", "is_active"})
     adds_by_service = True
-    show_full_result_count = False
     # Beside the account itself.
     tabs: ClassVar[Sequence[Tab]] = TABS
 

@@ -8,7 +8,8 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from accounts import authentication, iprules
+        from accounts import authentication, iprules, longwork
 
         authentication.connect_signals()
         iprules.connect_signals()
+        longwork.connect()

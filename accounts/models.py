@@ -31,6 +31,7 @@ __all__ = [
     "BackupCode",
     "Challenge",
     "IpRule",
+    "Job",
     "ModelGrant",
     "Role",
     "Session",
@@ -406,7 +407,7 @@ class AuditEntry(models.Model):
     """What happened to whom, by whom, from where. Rows are only ever added."""
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
-    event = models.CharField(max_length=60, db_index=True)
+    event = models.CharField(max_length=60)
     # Names are kept beside the keys, so that the trail outlives the account.
     actor = models.ForeignKey(
         User, null=True, on_delete=models.SET_NULL, related_name="+", db_constraint=False
@@ -423,6 +424,7 @@ class AuditEntry(models.Model):
 
     class Meta:
         ordering = ("-at", "-id")
+        indexes: ClassVar = [models.Index(fields=("event", "-at", "-id"), name="audit_by_event")]
         verbose_name = "audit entry"
         verbose_name_plural = "audit entries"
 
@@ -437,3 +439,37 @@ class AuditEntry(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         raise AppendOnlyError
+
+
+class Job(models.Model):
+    """Long work that somebody asked for in the admin (see `accounts.jobs`)."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "waiting"
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+        STOPPED = "stopped", "stopped"
+
+    ACTIVE: ClassVar = (Status.WAITING, Status.RUNNING)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=40)
+    status = models.CharField(max_length=8, choices=Status, default=Status.WAITING)
+    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    # What came of it, for people.
+    said = models.CharField(max_length=300, blank=True)
+    started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    asked_at = models.DateTimeField(default=timezone.now)
+    # The last sign of life of whoever does it.
+    seen_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-asked_at",)
+        verbose_name = "long work"
+        verbose_name_plural = "long work"
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.get_status_display()}"

@@ -4,7 +4,7 @@ import logging
 
 from celery import shared_task
 
-from accounts import audit, links, lockout, mail, services
+from accounts import audit, jobs, links, lockout, mail, services
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,15 @@ def forget_old() -> None:
     rows, failures = audit.forget_old(), lockout.forget_old()
     if rows or failures:
         logger.info("forgot %d rows of the audit log, %d of failed logins", rows, failures)
+
+
+@shared_task
+def run_jobs() -> None:
+    """Do the long work that administrators asked for."""
+    number = jobs.run_all()
+    forgotten = jobs.forget_old()
+    if number or forgotten:
+        logger.info("did %d jobs, forgot %d old ones", number, forgotten)
 
 
 @shared_task

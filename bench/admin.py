@@ -145,7 +145,7 @@ _MORE: Final = (
     "accounts/modelgrant/matrix/",
     "accounts/auditentry/?event=login.failed",
     "accounts/auditentry/?q=user-00042",
-    "accounts/auditentry/?p=5000",
+    "accounts/auditentry/?p=90",
     "accounts/auditentry/?at__year=2026&at__month=10",
     "comfyproxy/promptrecord/?q=user-00042",
     "comfyproxy/promptrecord/?state__exact=error",

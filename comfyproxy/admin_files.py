@@ -52,7 +52,6 @@ class FileRecordAdmin(ReadOnlyAdmin):
     list_filter = ("type", "created_at")
     search_fields = ("filename", "subfolder", "owners__user__username")
     date_hierarchy = "created_at"
-    show_full_result_count = False
     fields = readonly_fields = list_display
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FileRecord]:

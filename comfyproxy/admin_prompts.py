@@ -42,7 +42,6 @@ class PromptRecordAdmin(ReadOnlyAdmin):
     list_select_related = ("user",)
     search_fields = ("prompt_id", "user__username")
     date_hierarchy = "created_at"
-    show_full_result_count = False
     actions = ("cancel_prompts",)
     fields = readonly_fields = (
         "prompt_id",

@@ -8,11 +8,13 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from accounts.admin_jobs import tool
 from accounts.adminbase import ReadOnlyAdmin, actor_of
 from accounts.login import client_ip
 from accounts.middleware import page_identity
 from comfyproxy import nsfwapi, nsfwscan, quarantine, review, wake
 from comfyproxy.admin_files import address_of, types_seen
+from comfyproxy.longwork import EMPTY_QUARANTINE
 from comfyproxy.models import ContentVerdict, FileRecord, NsfwScan
 from comfyproxy.review import STATES, Tag, Wanted
 
@@ -62,7 +64,13 @@ class ReviewAdmin(ReadOnlyAdmin):
             "may_change": self.may_change(request),
             "days": quarantine.KEPT_FOR.days,
         }
-        return self.own_page(request, "admin/comfyproxy/contentverdict/change_list.html", context)
+        in_quarantine = wanted.state == "quarantined"
+        return self.own_page(
+            request,
+            "admin/comfyproxy/contentverdict/change_list.html",
+            context,
+            tools=tool(request, EMPTY_QUARANTINE, "Empty the quarantine") if in_quarantine else (),
+        )
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("admin:comfyproxy_contentverdict_changelist")

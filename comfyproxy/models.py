@@ -54,6 +54,8 @@ class PromptRecord(models.Model):
     execution_seconds = models.FloatField(null=True)
 
     class Meta:
+        verbose_name = "prompt"
+        verbose_name_plural = "prompts"
         ordering = ("-created_at",)
         indexes: ClassVar = [
             models.Index(fields=("user", "-created_at"), name="prompt_by_user"),
@@ -98,6 +100,8 @@ class FileRecord(models.Model):
     )
 
     class Meta:
+        verbose_name = "file"
+        verbose_name_plural = "files"
         ordering = ("-created_at",)
         indexes: ClassVar = [
             models.Index(
@@ -273,6 +277,8 @@ class FormerNamespace(models.Model):
     done_at = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name = "deleted user's things"
+        verbose_name_plural = "deleted users' things"
         ordering = ("-deleted_at",)
 
     def __str__(self) -> str:
@@ -309,6 +315,10 @@ class Backend(models.Model):
     fault = models.CharField(max_length=300, blank=True)
     fault_since = models.DateTimeField(null=True)
 
+    class Meta:
+        verbose_name = "ComfyUI"
+        verbose_name_plural = "ComfyUI"
+
     def __str__(self) -> str:
         return self.name
 
@@ -325,6 +335,8 @@ class BroadcastEvent(models.Model):
     note = models.CharField(max_length=200, blank=True)
 
     class Meta:
+        verbose_name = "event for all"
+        verbose_name_plural = "events for all"
         ordering = ("event_type",)
 
     def __str__(self) -> str:
@@ -361,8 +373,8 @@ class UserTree(User):
 
     class Meta:
         proxy = True
-        verbose_name = "user's files"
-        verbose_name_plural = "users' files"
+        verbose_name = "user's workflows and files"
+        verbose_name_plural = "workflows and files"
 
 
 class SettingDefault(models.Model):
@@ -389,7 +401,7 @@ class SettingDefault(models.Model):
 
     class Meta:
         ordering = ("setting_id",)
-        verbose_name = "setting default"
+        verbose_name = "frontend setting"
 
     def __str__(self) -> str:
         return self.setting_id
@@ -412,6 +424,8 @@ class RouteRule(models.Model):
     note = models.CharField(max_length=200, blank=True)
 
     class Meta:
+        verbose_name = "rule for routes"
+        verbose_name_plural = "rules for routes"
         ordering = ("pattern",)
         constraints: ClassVar = [
             models.UniqueConstraint(fields=("pattern", "methods"), name="routerule_once")

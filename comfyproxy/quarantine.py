@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Final
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.capabilities import ADMIN_RANK
@@ -51,23 +52,30 @@ def restore(records: Collection[int]) -> int:
     return number
 
 
+def due(kept_for: timedelta = KEPT_FOR) -> QuerySet[FileRecord]:
+    """What lies in quarantine longer than that."""
+    return FileRecord.objects.filter(quarantined_at__lt=timezone.now() - kept_for)
+
+
+def delete(record: FileRecord) -> bool:
+    """Delete a file for good; False where it cannot be from here: it stays hidden."""
+    folder = settings.COMFYUI_FOLDERS.get(record.type)
+    if folder is None:
+        return False
+    if not erasure.remove_file(folder, record.ref, written_before=time.time()):
+        return False
+    record.delete()
+    return True
+
+
 def purge() -> tuple[int, int]:
     """Delete what lies in quarantine too long: (how many are gone, how many cannot be deleted
     from here and stay hidden)."""
-    old = FileRecord.objects.filter(quarantined_at__lt=timezone.now() - KEPT_FOR)
-    gone = left = 0
-    for record in old:
-        folder = settings.COMFYUI_FOLDERS.get(record.type)
-        if folder is not None and erasure.remove_file(
-            folder, record.ref, written_before=time.time()
-        ):
-            record.delete()
-            gone += 1
-        else:
-            left += 1
+    deleted = [delete(record) for record in due()]
+    gone = sum(deleted)
     if gone:
         changed()
-    return gone, left
+    return gone, len(deleted) - gone
 
 
 def changed() -> None:

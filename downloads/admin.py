@@ -36,7 +36,6 @@ class DownloadJobAdmin(ReadOnlyAdmin):
     list_select_related = ("user", "target")
     search_fields = ("filename", "destination", "user__username", "sha256")
     date_hierarchy = "created_at"
-    show_full_result_count = False
     actions = ("cancel_jobs", "retry_jobs")
     fields = readonly_fields = (
         "job_id",

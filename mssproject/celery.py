@@ -18,6 +18,7 @@ RECONCILE_SECONDS = 15.0
 CLEAR_SECONDS = 600.0
 DOWNLOADS_SECONDS = 15.0
 JUDGE_SECONDS = 30.0
+JOBS_SECONDS = 60.0
 STORAGE_SECONDS = 900.0
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mssproject.settings")
@@ -72,6 +73,12 @@ app.conf.beat_schedule = {
         "options": {"expires": JUDGE_SECONDS},
     },
     "purge-quarantine": {"task": "comfyproxy.tasks.purge_quarantine", "schedule": 86400.0},
+    # Wakes whoever does long work, should the gateway's own message be lost.
+    "do-long-work": {
+        "task": "accounts.tasks.run_jobs",
+        "schedule": JOBS_SECONDS,
+        "options": {"expires": JOBS_SECONDS},
+    },
     "measure-storage": {
         "task": "comfyproxy.tasks.measure_storage",
         "schedule": STORAGE_SECONDS,

@@ -69,6 +69,7 @@ MENU: Final[dict[str, tuple[Entry, ...]]] = {
     ),
     "System": (
         Entry("ComfyUI", "dns", "comfyproxy.Backend"),
+        Entry("Long work", "hourglass", "accounts.Job"),
         Entry("Workers and tasks", "manufacturing", "mssproject.TaskRun"),
         Entry("Rules for routes", "route", "comfyproxy.RouteRule"),
         Entry("Events for all", "campaign", "comfyproxy.BroadcastEvent"),

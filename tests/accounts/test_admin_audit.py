@@ -133,14 +133,14 @@ MODELS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], tuple[str, str
         {"name": "crimson"},
         ("admin.added", "admin.changed", "admin.deleted"),
     ),
-    "route rule": (
+    "rule for routes": (
         "comfyproxy.RouteRule",
         "/admin/comfyproxy/routerule/",
         {"pattern": "/audited/list", "capability": "can_run", "methods": "GET"},
         {"capability": "can_upload"},
         ("admin.added", "admin.changed", "admin.deleted"),
     ),
-    "broadcast event": (
+    "event for all": (
         "comfyproxy.BroadcastEvent",
         "/admin/comfyproxy/broadcastevent/",
         {"event_type": "audited.monitor"},
