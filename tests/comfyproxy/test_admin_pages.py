@@ -1,7 +1,6 @@
 """The admin's lists of prompts, files and the rest, and a prompt's page."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from comfyproxy import admin_prompts
 from comfyproxy.files import FileRef
 from comfyproxy.models import (
     Backend,
-    BroadcastEvent,
     FileOwner,
     FileRecord,
     FormerNamespace,
@@ -48,51 +46,6 @@ def prompt(user: User, *files: FileRef, **fields: Any) -> PromptRecord:
         )
         FileOwner.objects.create(file=row, user=user, prompt=record)
     return record
-
-
-def one_prompt(number: int) -> None:
-    user = User.objects.create(username=f"u{number}", role_id="user")
-    refs = [FileRef("output", user.namespace, f"{part}.png") for part in range(3)]
-    prompt(user, *refs, state=State.SUCCESS, execution_seconds=1.26)
-
-
-def one_event(number: int) -> None:
-    BroadcastEvent.objects.create(event_type=f"node.{number}")
-
-
-def one_former(number: int) -> None:
-    FormerNamespace.objects.create(
-        namespace=f"u-{number:010}", username=f"f{number}", keep_files=False
-    )
-
-
-def one_backend(number: int) -> None:
-    Backend.objects.create(name=f"comfyui-{number}", fault="It is dead.", running_id="p")
-
-
-LISTS: dict[type[Any], Callable[[int], None]] = {
-    PromptRecord: one_prompt,
-    FileRecord: one_prompt,
-    BroadcastEvent: one_event,
-    FormerNamespace: one_former,
-    Backend: one_backend,
-}
-
-
-@pytest.mark.parametrize("model", LISTS, ids=lambda model: model.__name__)
-def test_list_of_thirty_costs_as_many_queries_as_a_list_of_one(
-    model: type[Any], adam: User
-) -> None:
-    make = LISTS[model]
-    make(0)
-    request = request_of(adam, SEES_ALL)
-    page(model, request)  # what Django remembers from then on
-    _, one = page(model, request_of(adam, SEES_ALL))
-    for number in range(1, 30):
-        make(number)
-    html, thirty = page(model, request_of(adam, SEES_ALL))
-    assert len(data_rows(html)) == (90 if model is FileRecord else 30)
-    assert thirty == one
 
 
 def test_list_of_prompts_tells_whose_when_how_long_and_how_many_files(
