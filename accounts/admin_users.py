@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django import forms
@@ -15,14 +15,23 @@ from django.contrib.admin.views.main import ERROR_FLAG
 from django.contrib.auth.forms import SetPasswordForm
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import Count, F, IntegerField, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import (
+    Count,
+    DateTimeField,
+    IntegerField,
+    Max,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
 from django.db.models.functions import Coalesce, Greatest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.timesince import timesince
 from unfold.decorators import display
 
 from accounts import errors, holders, links, mail, mfa, services, sheets
@@ -35,10 +44,11 @@ from accounts.adminforms import AsRoleField, PermissionsField, TeamsField, capab
 from accounts.audit import audit
 from accounts.login import client_ip
 from accounts.models import AccountLink, ApiToken, Role, Session, User
+from accounts.templatetags.mss_dates import ago
 
 MAX_EXPORTED = 50_000
-# The last use is noted once a minute.
-NOW = timedelta(minutes=2)
+# Stands for the last use of who never came.
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 # Each makes a link that is shown once.
 MAX_LINKS = 50
 
@@ -188,15 +198,14 @@ class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
         used = Session.objects.filter(user=OuterRef("pk")).order_by().values("user")
         came = ApiToken.objects.filter(user=OuterRef("pk")).order_by().values("user")
         live = came.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+        # Each stands in the statement once: what refers to it would have it worked out again.
         by_session = Subquery(used.annotate(last=Max("last_used_at")).values("last"))
         by_token = Subquery(came.annotate(last=Max("last_used_at")).values("last"))
+        never = Value(NEVER, output_field=DateTimeField())
         number = Subquery(live.annotate(n=Count("pk")).values("n"))
         rows = super().get_queryset(request).select_related("role")
         return rows.annotate(
-            by_session=by_session,
-            by_token=by_token,
-            # None of both is greater than nothing: SQLite's MAX is empty if one of them is.
-            seen=Coalesce(Greatest("by_session", "by_token"), "by_session", "by_token"),
+            seen=Greatest(Coalesce(by_session, never), Coalesce(by_token, never)),
             tokens=Coalesce(number, 0, output_field=IntegerField()),
             enrolled=mfa.enrolled(),
         )
@@ -211,12 +220,9 @@ class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
             return "disabled"
         return "shared" if user.shared else "active"
 
-    @admin.display(description="last seen", ordering=F("seen").desc(nulls_last=True))
+    @admin.display(description="last seen", ordering="seen")
     def last_seen(self, user: Any) -> str:
-        if user.seen is None:
-            return "never"
-        is_now = timezone.now() - user.seen < NOW
-        return "now" if is_now else f"{timesince(user.seen, depth=1)} ago"
+        return ago(None if user.seen == NEVER else user.seen)
 
     @admin.display(description="2nd factor", boolean=True, ordering="enrolled")
     def has_second_factor(self, user: Any) -> bool:
@@ -244,7 +250,7 @@ class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
         "email": lambda user: user.email,
         "role": lambda user: user.role_id,
         "state": lambda user: "active" if user.is_active else "disabled",
-        "last_seen": lambda user: user.seen.isoformat() if user.seen else "",
+        "last_seen": lambda user: "" if user.seen == NEVER else user.seen.isoformat(),
         "second_factor": lambda user: "yes" if user.enrolled else "no",
         "tokens": lambda user: str(user.tokens),
         "joined": lambda user: user.date_joined.isoformat(),

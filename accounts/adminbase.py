@@ -94,6 +94,7 @@ class TellingAdmin(ModelAdmin):
     # Counts for each filter: a look at the whole table for each.
     show_facets = ShowFacets.NEVER
     paginator = CappedPaginator
+    list_per_page = 50
     show_full_result_count = False
     # Settings of the theme.
     list_before_template = "admin/before.html"

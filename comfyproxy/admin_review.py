@@ -4,12 +4,11 @@ from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts.admin_jobs import tool
-from accounts.adminbase import ReadOnlyAdmin, actor_of
+from accounts.adminbase import CappedPaginator, ReadOnlyAdmin, actor_of
 from accounts.login import client_ip
 from accounts.middleware import page_identity
 from comfyproxy import nsfwapi, nsfwscan, quarantine, review, wake
@@ -48,7 +47,7 @@ class ReviewAdmin(ReadOnlyAdmin):
             self._do(request)
             return redirect(request.get_full_path())
         wanted = self._wanted(request)
-        page = Paginator(review.files(wanted), PER_PAGE).get_page(request.GET.get("p"))
+        page = CappedPaginator(review.files(wanted), PER_PAGE).get_page(request.GET.get("p"))
         found = review.pictures(page.object_list)  # type: ignore[arg-type]
         query = request.GET.copy()
         query.pop("p", None)

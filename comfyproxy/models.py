@@ -205,7 +205,7 @@ class ContentVerdict(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
-        verbose_name = "picture's verdict"
+        verbose_name = "picture"
 
     def __str__(self) -> str:
         return self.sha256[:12]

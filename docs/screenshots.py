@@ -40,8 +40,10 @@ from django.contrib.auth.models import Group
 from django.utils import timezone
 from accounts import granting, links
 from accounts.models import Role, User
-from comfyproxy.models import PromptRecord, StorageUse
+from comfyproxy.models import Backend, PromptRecord, StorageUse
 from downloads.models import DownloadJob
+from mssproject.celery import app
+from mssproject.models import TaskRun
 
 random.seed(5)
 now = timezone.now()
@@ -65,6 +67,12 @@ DownloadJob.objects.create(user=users["paula"], target=users["paula"], source="c
     filename="watercolour-v2.safetensors", folder_type="loras", status="running", lease_owner="x",
     lease_until=now + timedelta(hours=1), bytes_done=61e6, total_bytes=144e6, speed_bps=7.4e6,
     started_at=now)
+Backend.objects.update_or_create(name="comfyui", defaults={"checked_at": now})
+for entry in app.conf.beat_schedule.values():
+    began = now - timedelta(seconds=random.random() * entry["schedule"])
+    TaskRun.objects.create(task=entry["task"], worker="celery@studio", started_at=began,
+        finished_at=began + timedelta(seconds=random.random()))
+TaskRun.objects.filter(task="downloads.tasks.work").update(worker="downloads@studio")
 result = {name: user.pk for name, user in users.items()}
 """
 # The picture's name → where it is taken; a phone's are small.

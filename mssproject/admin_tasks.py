@@ -40,6 +40,15 @@ class Due:
         return f"failed: {self.run.error}" if self.run.error else "done"
 
     @property
+    def often(self) -> str:
+        """How often, for people to read: `15 s`, `10 min`, `24 h`."""
+        seconds = int(self.every.total_seconds())
+        for size, unit in ((3600, "h"), (60, "min")):
+            if seconds >= size and seconds % size == 0:
+                return f"{seconds // size} {unit}"
+        return f"{seconds} s"
+
+    @property
     def took(self) -> float | None:
         if self.run is None or self.run.finished_at is None:
             return None

@@ -1,17 +1,18 @@
-"""The admin's dates to go through, worked out from the first and the last row alone.
+"""The admin's times: how long ago; dates to go through, of the first and the last row alone.
 
 Django's own (5.2, `date_hierarchy`) asks which years, months or days there are rows of, and for
 that looks at each row: seconds, of a million. Both ends stand in an index.
 """
 
 import calendar
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django import template
 from django.db.models import Max, Min
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.timesince import timesince
 
 register = template.Library()
 
@@ -77,3 +78,14 @@ def _days(year: int, month: int) -> list[date]:
     if not (1 <= year <= 9999 and 1 <= month <= 12):
         return []
     return [date(year, month, day) for day in range(1, calendar.monthrange(year, month)[1] + 1)]
+
+
+@register.filter
+def ago(moment: datetime | str | None) -> str:
+    """How long ago that was, in one unit: `3 hours ago`."""
+    if not moment:
+        return "never"
+    assert isinstance(moment, datetime)
+    if timezone.now() - moment < timedelta(minutes=1):
+        return "just now"
+    return f"{timesince(moment, depth=1)} ago"
