@@ -1,12 +1,13 @@
 """The admin page of prompts: whose, how they ended, what they made; and stopping them."""
 
+import re
 from itertools import groupby
 from typing import Any, Final
 
 from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 
@@ -16,12 +17,16 @@ from accounts.capabilities import Capability
 from accounts.errors import GatewayError
 from accounts.login import client_ip
 from accounts.middleware import page_identity
+from accounts.models import User
 from comfyproxy.admin_files import address_of, is_picture, types_seen
 from comfyproxy.cancel import cancel
 from comfyproxy.models import FileOwner, PromptRecord
 
 # Shown on a prompt's page.
 MAX_FILES: Final = 200
+# So many users may have a name like what is searched for.
+LIKE: Final = 100
+_PART_OF_ID: Final = re.compile(r"[0-9a-fA-F-]{4,36}")
 
 
 @admin.register(PromptRecord)
@@ -39,7 +44,8 @@ class PromptRecordAdmin(ReadOnlyAdmin):
         "file_count",
     )
     list_filter = ("state", "created_at")
-    list_select_related = ("user",)
+    # Joined to the users, SQLite would begin at these, and sort the prompts of all.
+    list_select_related = ()
     search_fields = ("prompt_id", "user__username")
     date_hierarchy = "created_at"
     actions = ("cancel_prompts",)
@@ -62,7 +68,20 @@ class PromptRecordAdmin(ReadOnlyAdmin):
         own = FileOwner.objects.filter(prompt=OuterRef("pk")).order_by().values("prompt")
         counted = Subquery(own.annotate(number=Count("pk")).values("number"))
         rows = super().get_queryset(request)
+        rows = rows.prefetch_related("user")
         return rows.annotate(files_made=Coalesce(counted, 0, output_field=IntegerField()))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[PromptRecord], search_term: str
+    ) -> tuple[QuerySet[PromptRecord], bool]:
+        """Prompts of users of such a name, along the index; or whose id has the word in it."""
+        for word in search_term.replace("\0", "").split():
+            users = User.objects.filter(username__icontains=word)[:LIKE]
+            wanted = Q(user__in=list(users.values_list("pk", flat=True)))
+            if _PART_OF_ID.fullmatch(word):
+                wanted |= Q(prompt_id__icontains=word)
+            queryset = queryset.filter(wanted)
+        return queryset, False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # Without its record a prompt still in ComfyUI would be nobody's.

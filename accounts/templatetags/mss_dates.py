@@ -9,7 +9,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django import template
-from django.db.models import Max, Min
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.timesince import timesince
@@ -24,10 +23,12 @@ def dates(cl: Any) -> dict[str, Any]:
     name: str | None = cl.date_hierarchy
     if not name:
         return {"show": False}
-    ends = cl.model._base_manager.aggregate(first=Min(name), last=Max(name))
-    if ends["first"] is None:
+    rows = cl.model._base_manager.filter(**{f"{name}__isnull": False})
+    # One by one: asked for both at once, SQLite reads all.
+    ends = [rows.order_by(way).values_list(name, flat=True).first() for way in (name, f"-{name}")]
+    if None in ends:
         return {"show": False}
-    first, last = (timezone.localtime(ends[end]) for end in ("first", "last"))
+    first, last = map(timezone.localtime, ends)
     year, month, day = (_number(cl.params.get(f"{name}__{part}")) for part in _PARTS)
 
     def link(*values: int) -> str:
