@@ -36,7 +36,7 @@ from unfold.decorators import display
 
 from accounts import errors, holders, links, mail, mfa, services, sheets
 from accounts.admin_deletion import AsksAboutFiles
-from accounts.admin_grants import LinksToModels
+from accounts.admin_grants import LinksToModels, may_share
 from accounts.admin_links import MakesPasswordLinks
 from accounts.admin_usertabs import TABS, Tab
 from accounts.adminbase import ROLE_FILTER, Tool, actor_of
@@ -283,9 +283,12 @@ class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
         # Who does not administrate everything would give away, or take, what they lack.
         actor = actor_of(request)
         single = () if actor.is_superuser else ("user_permissions",)
-        # Nobody excepts themselves from the second factor.
+        # Who is in a team has its models: putting somebody in is giving them.
+        teams = () if may_share(request) else ("groups",)
+        # Nobody excepts themselves from the second factor, nor from what is kept from them.
         own = ("mfa_required",) if obj == actor else ()
-        return (*self.readonly_fields, *single, *own)
+        own = (*own, "sfw_enforced") if obj == actor and not actor.is_superuser else own
+        return (*self.readonly_fields, *single, *teams, *own)
 
     def get_form(
         self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any

@@ -267,3 +267,27 @@ def test_helpdesk_manages_those_below(
     assert done.status_code == 302
     assert helpdesk.submit(f"{USERS}{key}/delete/", files="keep").status_code == 302
     assert gateway.run(COUNT_USERS, username=person.username) == 0
+
+
+def test_helpdesk_puts_nobody_into_a_team_nor_frees_itself(
+    gateway: Gateway, newcomer: Newcomer, helpdesk: Browser, helga: Person
+) -> None:
+    """A team's members have its models: to give these takes can_manage_model_sharing. What is
+    kept from somebody, they do not allow themselves."""
+    team = gateway.run(
+        "from django.contrib.auth.models import Group\n"
+        "result = Group.objects.create(name='rich').pk"
+    )
+    person = newcomer()
+    for name in (person.username, helga.username):
+        key = state(gateway, name)[0]
+        answer = helpdesk.submit(f"{USERS}{key}/change/", groups=[team], sfw_enforced="false")
+        assert answer.status_code == 302
+    rest = (
+        "from accounts.models import User\n"
+        "user = User.objects.get(username=username)\n"
+        "result = [user.groups.count(), user.sfw_enforced]"
+    )
+    assert gateway.run(rest, username=helga.username) == [0, None]
+    # Of others it is theirs to decide.
+    assert gateway.run(rest, username=person.username) == [0, False]
