@@ -26,17 +26,20 @@ def asks(identity: Identity, filename: str) -> bool:
     return identity.sfw_enforced and may_be_visual(filename)
 
 
-async def require_file(ref: FileRef, version: str | None, identity: Identity) -> None:
+async def require_file(
+    ref: FileRef, version: str | None, identity: Identity, *, is_picture: bool = False
+) -> None:
     """Let a file of ComfyUI's pass in that version (None: ComfyUI does not tell which).
+    `is_picture`: it is sent as one, whatever its name is.
 
     Raises:
         NsfwBlocked
     """
-    if not asks(identity, ref.filename):
+    if not asks(identity, ref.filename) and not (is_picture and identity.sfw_enforced):
         return
     if version is None:
         raise _blocked("unknown")
-    policy, is_picture = await nsfwpolicy.policy(), _is_picture(ref.filename)
+    policy, is_picture = await nsfwpolicy.policy(), is_picture or _is_picture(ref.filename)
     standing = await verdicts.of_file(ref, version)
     decision, in_time = decide(standing, policy, is_picture=is_picture), True
     if decision is Decision.LOOK:

@@ -58,7 +58,9 @@ async def userdata_read(call: Call) -> Reply:
     kept = [(b"etag", tag.encode()), (b"last-modified", modified.encode())]
     if _is_known(call, tag, seconds):
         return Reply(304, [*kept, (b"cache-control", b"private, no-cache")])
-    kind = _TYPES.guess_type(entry.path)[0] or "application/octet-stream"
+    kind, packed = _TYPES.guess_type(entry.path)
+    if kind is None or packed:  # of `x.png.gz` the first is what `x.png` is
+        kind = "application/octet-stream"
     headers = for_user_content([(b"content-type", kind.encode()), *kept])
     # Anything newer must be seen at once, as after a save in another tab.
     headers = [pair for pair in headers if pair[0] != b"cache-control"]

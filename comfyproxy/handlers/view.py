@@ -34,7 +34,9 @@ async def view_file(call: Call) -> Reply:
 
 
 async def _shown(call: Call, ref: FileRef, shown_as: dict[str, str]) -> Reply:
-    is_judged = nsfwgate.asks(call.identity, ref.filename)
+    enforced = call.identity.sfw_enforced
+    # What ComfyUI converts becomes a picture, whatever its name is.
+    is_judged = nsfwgate.asks(call.identity, ref.filename) or (enforced and bool(shown_as))
     before = await _version(ref) if is_judged and shown_as else None
     query = upstream.exact_name(ref.filename, ref.subfolder, ref.type) | shown_as
     answer = await upstream.stream(
@@ -46,13 +48,15 @@ async def _shown(call: Call, ref: FileRef, shown_as: dict[str, str]) -> Reply:
     try:
         if answer.status >= 400 and answer.status != RANGE_NOT_SATISFIABLE:
             raise _refusal(answer.status, shown_as)
+        is_picture = bool(shown_as) or _is_sent_as_picture(answer)
+        is_judged = is_judged or (enforced and is_picture)
         if is_judged and answer.status != RANGE_NOT_SATISFIABLE:
             version = upstream.version_in(answer.headers)
             tag = None if version is None else version.tag
             if shown_as:
                 # ComfyUI tells no version of what it converts. It read the file between these.
                 tag = before if before == await _version(ref) else None
-            await nsfwgate.require_file(ref, tag, call.identity)
+            await nsfwgate.require_file(ref, tag, call.identity, is_picture=is_picture)
     except BaseException:
         answer.close()
         raise
@@ -62,6 +66,12 @@ async def _shown(call: Call, ref: FileRef, shown_as: dict[str, str]) -> Reply:
         headers = [pair for pair in headers if pair[0] != b"cache-control"]
         headers.append((b"cache-control", b"private, no-cache"))
     return Reply(answer.status, headers, stream=answer)
+
+
+def _is_sent_as_picture(answer: upstream.UpstreamStream) -> bool:
+    """Whether a browser shows it: `x.png.gz`, too, comes as `image/png`."""
+    kinds = [value.lower() for name, value in answer.headers if name.lower() == b"content-type"]
+    return any(kind.startswith((b"image/", b"video/")) for kind in kinds)
 
 
 async def _version(ref: FileRef) -> str | None:
