@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django_otp_webauthn.models import WebAuthnCredential
 
 from accounts import services
-from accounts.adminbase import ReadOnlyAdmin, TellingAdmin, actor_of
+from accounts.adminbase import LookedAtAdmin, ReadOnlyAdmin, TellingAdmin, actor_of
 from accounts.audit import audit
 from accounts.login import client_ip
 from accounts.models import ApiToken, IpRule, Session, TotpDevice
@@ -75,18 +75,15 @@ class ApiTokenAdmin(BelongsToUserAdmin):
         services.revoke_api_token(obj, actor=actor_of(request), ip=client_ip(request))
 
 
-class LookedAtAdmin(ReadOnlyAdmin):
+class SecondFactorAdmin(LookedAtAdmin):
     """Second factors are reset all together, on their user's page."""
 
     list_select_related = ("user",)
     search_fields = ("user__username",)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
 
 @admin.register(TotpDevice)
-class TotpDeviceAdmin(LookedAtAdmin):
+class TotpDeviceAdmin(SecondFactorAdmin):
     purpose = (
         "Authenticator apps that people log in with beside their password. Who lost theirs: "
         "reset it on their page."
@@ -98,7 +95,7 @@ class TotpDeviceAdmin(LookedAtAdmin):
 
 
 @admin.register(WebAuthnCredential)
-class PasskeyAdmin(LookedAtAdmin):
+class PasskeyAdmin(SecondFactorAdmin):
     purpose = (
         "Passkeys that people log in with beside their password. Who lost theirs: reset it on "
         "their page."

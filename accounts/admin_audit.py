@@ -12,7 +12,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 
 from accounts.admin_jobs import tool
-from accounts.adminbase import ReadOnlyAdmin, Tool
+from accounts.adminbase import LookedAtAdmin, Tool
 from accounts.longwork import AUDIT_EXPORT
 from accounts.models import AuditEntry, User
 
@@ -57,7 +57,7 @@ def _events() -> list[str]:
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(ReadOnlyAdmin):
+class AuditEntryAdmin(LookedAtAdmin):
     purpose = "What was done, by whom, to whom, and from where. Nobody can change it."
     empty_text = "Nothing was done yet."
     list_display = ("at", "event", "actor_name", "subject_name", "ip", "what")
@@ -88,9 +88,6 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             keys = latest.filter(has_word).values("pk")
             queryset = queryset.filter(Q(actor__in=users) | Q(subject__in=users) | Q(pk__in=keys))
         return queryset, False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @admin.display(description="details")
     def what(self, obj: AuditEntry) -> str:

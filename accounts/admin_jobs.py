@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import path, reverse
 
 from accounts import errors, jobs
-from accounts.adminbase import ReadOnlyAdmin, Tool, actor_of
+from accounts.adminbase import LookedAtAdmin, Tool, actor_of
 from accounts.jobs import KINDS, Kind
 from accounts.login import client_ip
 from accounts.models import Job
@@ -27,7 +27,7 @@ def tool(request: HttpRequest, name: str, text: str, title: str = "") -> list[To
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnlyAdmin):
+class JobAdmin(LookedAtAdmin):
     """Whoever may ask for a kind of work sees it, whatever else they may."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -36,9 +36,6 @@ class JobAdmin(ReadOnlyAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         kinds = self._kinds(request)
         return bool(kinds) if obj is None else obj.kind in kinds
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def _kinds(self, request: HttpRequest) -> dict[str, Kind]:
         return {

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import ShowFacets, helpers
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.auth import get_permission_codename
 from django.contrib.auth.models import Group, Permission
 from django.core.paginator import Paginator
 from django.db import models, transaction
@@ -232,6 +233,19 @@ class ReadOnlyAdmin(TellingAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def may_act(self, request: HttpRequest) -> bool:
+        """Whether what the page is about may be changed: by buttons of its own, which is why
+        `has_change_permission` says no."""
+        change = get_permission_codename("change", self.opts)
+        return request.user.has_perm(f"{self.opts.app_label}.{change}")
+
+
+class LookedAtAdmin(ReadOnlyAdmin):
+    """Rows that are not deleted here either."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
 

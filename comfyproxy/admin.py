@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import path, reverse
 
-from accounts.adminbase import ReadOnlyAdmin, TellingAdmin, Tool
+from accounts.adminbase import LookedAtAdmin, TellingAdmin, Tool
 
 # These register themselves.
 from comfyproxy import (  # noqa: F401
@@ -42,13 +42,6 @@ class BroadcastEventAdmin(TellingAdmin):
     purpose = "Events that custom nodes send to everybody and every user may see."
     empty_text = "Other users' events are kept from each user. Name those that are nobody's."
     list_display = ("event_type", "note")
-
-
-class LookedAtAdmin(ReadOnlyAdmin):
-    """What the gateway keeps for itself: nothing of it is deleted here."""
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Backend)

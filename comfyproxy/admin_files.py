@@ -18,7 +18,7 @@ from django.db.models import (
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from accounts.adminbase import ReadOnlyAdmin
+from accounts.adminbase import LookedAtAdmin
 from accounts.identity import Identity
 from accounts.middleware import page_identity
 from comfyproxy.files import TYPES, FileRef
@@ -45,7 +45,9 @@ def types_seen(identity: Identity | None) -> list[str]:
 
 
 @admin.register(FileRecord)
-class FileRecordAdmin(ReadOnlyAdmin):
+class FileRecordAdmin(LookedAtAdmin):
+    """Not deleted: without its record a file would be nobody's."""
+
     purpose = "Files that prompts made or people uploaded, and whose they are."
     empty_text = "They appear as people's prompts end."
     list_display = ("path", "type", "owned_by", "created_at", "link")
@@ -67,10 +69,6 @@ class FileRecordAdmin(ReadOnlyAdmin):
             .annotate(shown=ExpressionWrapper(shown, output_field=BooleanField()))
             .prefetch_related(Prefetch("owners", owners))
         )
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Without its record it would be nobody's.
-        return False
 
     @admin.display(ordering="filename")
     def path(self, obj: FileRecord) -> str:

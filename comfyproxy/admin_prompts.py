@@ -11,7 +11,7 @@ from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquer
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 
-from accounts.adminbase import ReadOnlyAdmin, actor_of
+from accounts.adminbase import LookedAtAdmin, actor_of
 from accounts.audit import audit
 from accounts.capabilities import Capability
 from accounts.errors import GatewayError
@@ -30,7 +30,9 @@ _PART_OF_ID: Final = re.compile(r"[0-9a-fA-F-]{4,36}")
 
 
 @admin.register(PromptRecord)
-class PromptRecordAdmin(ReadOnlyAdmin):
+class PromptRecordAdmin(LookedAtAdmin):
+    """Not deleted: without its record a prompt still in ComfyUI would be nobody's."""
+
     purpose = "What people had ComfyUI run, how it ended, and the files it made."
     empty_text = "Nobody has run a prompt yet."
     list_display = (
@@ -82,10 +84,6 @@ class PromptRecordAdmin(ReadOnlyAdmin):
                 wanted |= Q(prompt_id__icontains=word)
             queryset = queryset.filter(wanted)
         return queryset, False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Without its record a prompt still in ComfyUI would be nobody's.
-        return False
 
     @admin.display(ordering="execution_seconds")
     def seconds(self, obj: PromptRecord) -> str:

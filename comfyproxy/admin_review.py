@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts.admin_jobs import tool
-from accounts.adminbase import CappedPaginator, ReadOnlyAdmin, actor_of
+from accounts.adminbase import CappedPaginator, LookedAtAdmin, actor_of
 from accounts.login import client_ip
 from accounts.middleware import page_identity
 from comfyproxy import nsfwapi, nsfwscan, quarantine, review, wake
@@ -27,14 +27,7 @@ _TAGS: Final = {
 
 
 @admin.register(ContentVerdict)
-class ReviewAdmin(ReadOnlyAdmin):
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def may_change(self, request: HttpRequest) -> bool:
-        """Rows are not edited here, so `has_change_permission` says no; pictures are judged."""
-        return request.user.has_perm("comfyproxy.change_contentverdict")
-
+class ReviewAdmin(LookedAtAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -42,7 +35,7 @@ class ReviewAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         if request.method == "POST":
-            if not self.may_change(request):
+            if not self.may_act(request):
                 raise PermissionDenied
             self._do(request)
             return redirect(request.get_full_path())
@@ -60,7 +53,7 @@ class ReviewAdmin(ReadOnlyAdmin):
             "wanted": wanted,
             "classifier": nsfwapi.classifier(),
             "scan": NsfwScan.objects.order_by("-started_at").first(),
-            "may_change": self.may_change(request),
+            "may_change": self.may_act(request),
             "days": quarantine.KEPT_FOR.days,
         }
         in_quarantine = wanted.state == "quarantined"

@@ -16,7 +16,7 @@ from django.shortcuts import redirect
 from django.urls import path, reverse
 
 from accounts import errors
-from accounts.adminbase import ROLE_FILTER, ReadOnlyAdmin, TellingAdmin, Tool, actor_of
+from accounts.adminbase import ROLE_FILTER, LookedAtAdmin, TellingAdmin, Tool, actor_of
 from accounts.login import client_ip
 from accounts.middleware import page_identity
 from accounts.models import Role, User
@@ -57,7 +57,7 @@ class UploadForm(forms.Form):
 
 
 @admin.register(UserTree)
-class UserTreeAdmin(ReadOnlyAdmin):
+class UserTreeAdmin(LookedAtAdmin):
     """Users with what they have; behind each a page of the tree."""
 
     list_display = ("username", "role", "file_count", "size")
@@ -69,9 +69,6 @@ class UserTreeAdmin(ReadOnlyAdmin):
         "The workflows and other files that people saved in ComfyUI's page. Open somebody's to "
         "look, share, copy or restore."
     )
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup == ROLE_FILTER or super().lookup_allowed(lookup, value, request)
@@ -123,7 +120,7 @@ class UserTreeAdmin(ReadOnlyAdmin):
         def checked(request: HttpRequest, key: str) -> HttpResponse:
             if not self.has_view_permission(request):
                 raise PermissionDenied
-            if request.method == "POST" and not self.may_change(request):
+            if request.method == "POST" and not self.may_act(request):
                 raise PermissionDenied
             holder = filekeeping.find(key)
             if holder is None:
@@ -137,10 +134,6 @@ class UserTreeAdmin(ReadOnlyAdmin):
             return redirect(_TREE, key)
 
         return self.admin_site.admin_view(checked)
-
-    def may_change(self, request: HttpRequest) -> bool:
-        """Rows are not edited here, so `has_change_permission` says no; files are."""
-        return request.user.has_perm("comfyproxy.change_usertree")
 
     def tree_view(self, request: HttpRequest, holder: Holder) -> HttpResponse:
         """GET shows a tree; POST does something with what is ticked."""
@@ -168,7 +161,7 @@ class UserTreeAdmin(ReadOnlyAdmin):
             "roles": Role.objects.all(),
             "upload": UploadForm(initial={"folder": WORKFLOWS}),
             "days": Limits.of_settings().version_days,
-            "may_change": self.may_change(request),
+            "may_change": self.may_act(request),
         }
         return self.own_page(request, "admin/comfyproxy/usertree/tree.html", context)
 
@@ -192,7 +185,7 @@ class UserTreeAdmin(ReadOnlyAdmin):
             "entry": entry,
             "text": None if entry is None else _text(holder.tree.read(name)[1]),
             "versions": versions,
-            "may_change": self.may_change(request),
+            "may_change": self.may_act(request),
         }
         download = reverse("admin:comfyproxy_usertree_download", args=[holder.key])
         return self.own_page(

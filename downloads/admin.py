@@ -62,7 +62,7 @@ class DownloadJobAdmin(ReadOnlyAdmin):
     def get_actions(self, request: HttpRequest) -> Any:
         found = super().get_actions(request)
         found.pop("delete_selected", None)
-        if not request.user.has_perm("downloads.change_downloadjob"):
+        if not self.may_act(request):
             return {}
         return found
 

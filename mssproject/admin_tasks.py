@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
-from accounts.adminbase import ReadOnlyAdmin, actor_of
+from accounts.adminbase import LookedAtAdmin, actor_of
 from accounts.audit import audit
 from accounts.login import client_ip
 from mssproject.celery import app
@@ -74,14 +74,7 @@ def _what(name: str) -> str:
 
 
 @admin.register(TaskRun)
-class TaskRunAdmin(ReadOnlyAdmin):
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def may_run(self, request: HttpRequest) -> bool:
-        """Rows are not edited here, so `has_change_permission` says no; tasks are run."""
-        return request.user.has_perm("mssproject.change_taskrun")
-
+class TaskRunAdmin(LookedAtAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -89,7 +82,7 @@ class TaskRunAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         if request.method == "POST":
-            if not self.may_run(request):
+            if not self.may_act(request):
                 raise PermissionDenied
             self._run(request, request.POST.get("task", ""))
             return redirect(request.path)
@@ -98,7 +91,7 @@ class TaskRunAdmin(ReadOnlyAdmin):
             "title": "Workers and tasks",
             "due": due,
             "workers": _workers(due),
-            "may_run": self.may_run(request),
+            "may_run": self.may_act(request),
         }
         return self.own_page(
             request,
