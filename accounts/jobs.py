@@ -12,17 +12,17 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from celery import current_app
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from accounts import errors
 from accounts.audit import audit
+from accounts.handover import hand_over
 from accounts.models import Job, User
 
 logger = logging.getLogger(__name__)
 
-# By its name: the task stands on what wakes it.
 TASK: Final = "accounts.tasks.run_jobs"
 # A running job says how far it is at least so often, if it goes on at all.
 SIGN_SECONDS: Final = 1.0
@@ -105,18 +105,11 @@ def ask(name: str, *, actor: User, ip: str | None) -> Job:
     for job in Job.objects.filter(kind=name, status__in=Job.ACTIVE):
         if not is_silent(job):
             raise errors.Conflict("The same is being done already.")
-    job = Job.objects.create(kind=name, started_by=actor)
-    audit("job.asked", actor=actor, ip=ip, job=kind.title)
-    wake()
+    with transaction.atomic():
+        job = Job.objects.create(kind=name, started_by=actor)
+        audit("job.asked", actor=actor, ip=ip, job=kind.title)
+    hand_over(TASK)
     return job
-
-
-def wake() -> None:
-    """Tell a worker. Whatever the broker does, what is written down stays written down."""
-    try:
-        current_app.send_task(TASK, retry=False)
-    except Exception as error:  # whatever the broker's library raises
-        logger.warning("the worker could not be told of a job; it will find out: %s", error)
 
 
 def stop(job: Job, *, actor: User, ip: str | None) -> bool:

@@ -1,6 +1,5 @@
 """What becomes of a deleted user's prompts and files: given to the owner, or they go too."""
 
-import logging
 from collections.abc import Collection
 from functools import partial
 
@@ -9,11 +8,10 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts import deletion
 from accounts.capabilities import OWNER_SLUG
+from accounts.handover import hand_over
 from accounts.models import User
 from comfyproxy import ownership, tasks, tombstones
 from comfyproxy.models import FileOwner, FileRecord, FormerNamespace, PromptRecord
-
-logger = logging.getLogger(__name__)
 
 
 def connect() -> None:
@@ -67,8 +65,4 @@ def _only_theirs(user: User) -> QuerySet[FileRecord]:
 def _committed(prompt_ids: Collection[str]) -> None:
     ownership.forget(prompt_ids)
     tombstones.changed()
-    try:
-        # Not tried again: somebody waits for the answer, and the worker looks by itself.
-        tasks.clear_former.apply_async(retry=False)
-    except Exception as error:  # whatever the broker's library raises
-        logger.warning("the worker could not be told to clear up; it will find out: %s", error)
+    hand_over(tasks.clear_former.name)

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.adminbase import LookedAtAdmin, actor_of
 from accounts.audit import audit
+from accounts.handover import hand_over
 from accounts.login import client_ip
 from mssproject.celery import app
 from mssproject.models import TaskRun
@@ -107,10 +108,9 @@ class TaskRunAdmin(LookedAtAdmin):
         if name not in {entry["task"] for entry in app.conf.beat_schedule.values()}:
             self.message_user(request, "There is no such task.", messages.ERROR)
             return
-        try:
-            app.send_task(name, retry=False)
-        except Exception as error:  # whatever the broker's library raises
-            told = f"The worker could not be told: {type(error).__name__}. Is the broker there?"
+        fault = hand_over(name)
+        if fault is not None:
+            told = f"The worker could not be told: {type(fault).__name__}. Is the broker there?"
             self.message_user(request, told, messages.ERROR)
             return
         audit("task.asked", actor=actor_of(request), ip=client_ip(request), task=name)

@@ -14,7 +14,7 @@ from django.http import Http404
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from accounts import errors, jobs
+from accounts import errors, handover, jobs
 from accounts.admin_jobs import JobAdmin
 from accounts.audit import audit
 from accounts.jobs import KINDS, Kind, Progress
@@ -33,7 +33,7 @@ def broker(monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path) 
     """What was handed to the broker."""
     settings.MSS_DATA_DIR = tmp_path
     told: list[str] = []
-    monkeypatch.setattr(jobs.current_app, "send_task", lambda name, **kwargs: told.append(name))
+    monkeypatch.setattr(handover.current_app, "send_task", lambda name, **kwargs: told.append(name))
     return told
 
 
@@ -130,7 +130,7 @@ def test_broker_that_is_away_loses_no_job(
     def away(name: str, **kwargs: object) -> None:
         raise OSError
 
-    monkeypatch.setattr(jobs.current_app, "send_task", away)
+    monkeypatch.setattr(handover.current_app, "send_task", away)
     job = jobs.ask("test", actor=adam, ip=None)
     assert jobs.run_all() == 1 and state(job)[0] == "done"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from accounts import deletion, errors, services
+from accounts import deletion, errors, handover, services
 from accounts.models import User
 from comfyproxy import ownership, tasks, tombstones
 from comfyproxy.files import FileRef
@@ -23,7 +23,11 @@ ALICES, BOBS = "u-alice00000", "u-bob0000000"
 def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """How the worker was told, in place of a broker."""
     calls: list[dict[str, Any]] = []
-    monkeypatch.setattr(tasks.clear_former, "apply_async", lambda **how: calls.append(how))
+
+    def send_task(name: str, **how: Any) -> None:
+        calls.append({"task": name, **how})
+
+    monkeypatch.setattr(handover.current_app, "send_task", send_task)
     return calls
 
 
@@ -157,7 +161,7 @@ def test_worker_is_told_and_the_memory_forgets_once_it_is_certain(
     with django_capture_on_commit_callbacks(execute=True):
         services.delete_user(alice, actor=olga, keep_files=True)
         assert (told, ownership.remembered(past["success"]) is None) == ([], False)
-    assert told == [{"retry": False}]
+    assert told == [{"task": tasks.clear_former.name, "retry": False}]
     assert [ownership.remembered(prompt_id) is None for prompt_id in known] == [True, True, False]
     ownership.forget([past["bobs"]])
 
@@ -168,10 +172,10 @@ def test_broker_that_fails_does_not_make_the_deletion_fail(
     caplog: pytest.LogCaptureFixture,
     django_capture_on_commit_callbacks: Any,
 ) -> None:
-    def refuse(**how: object) -> None:
+    def refuse(name: str, **how: object) -> None:
         raise ConnectionError("no broker")
 
-    monkeypatch.setattr(tasks.clear_former, "apply_async", refuse)
+    monkeypatch.setattr(handover.current_app, "send_task", refuse)
     with django_capture_on_commit_callbacks(execute=True):
         services.delete_user(alice, actor=None, keep_files=False)
     assert not User.objects.filter(username="alice").exists()

@@ -9,6 +9,7 @@ from django.contrib.auth.models import Permission
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
+from accounts import handover
 from accounts.models import AuditEntry, Role, User
 from mssproject import admin_tasks
 from mssproject.celery import app
@@ -47,7 +48,9 @@ def watcher() -> User:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of tasks that were handed to the broker."""
     names: list[str] = []
-    monkeypatch.setattr(app, "send_task", lambda name, **kwargs: names.append(name))
+    monkeypatch.setattr(
+        handover.current_app, "send_task", lambda name, **kwargs: names.append(name)
+    )
     return names
 
 
@@ -113,7 +116,7 @@ def test_broker_that_is_away_is_told(adam: User, monkeypatch: pytest.MonkeyPatch
     def away(name: str, **kwargs: Any) -> None:
         raise OSError("redis://user:secret@host")
 
-    monkeypatch.setattr(app, "send_task", away)
+    monkeypatch.setattr(handover.current_app, "send_task", away)
     _, (said,) = post(TaskRun, adam, task=RECONCILE)
     assert "could not be told: OSError" in said and "secret" not in said
     assert not AuditEntry.objects.exists()
