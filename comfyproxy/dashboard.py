@@ -4,17 +4,16 @@ people had it do."""
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from django.db.models import Count, Sum
 from django.urls import reverse
-from django.utils import timezone
 
 from accounts.dashboard import Notice
 from accounts.errors import GatewayError
 from accounts.models import User
-from comfyproxy import nsfwapi, upstream
+from comfyproxy import nsfwapi, stall, upstream
 from comfyproxy.filters.queue import ids_in
 from comfyproxy.models import Backend, PromptRecord
 from comfyproxy.queuewatch import Snapshot, look
@@ -23,8 +22,6 @@ from comfyproxy.queuewatch import Snapshot, look
 ANSWER_SECONDS: Final = 3.0
 MAX_SHOWN: Final = 10
 MAX_LATEST: Final = 5
-# The worker looks every 15 s.
-LOOKED_WITHIN: Final = timedelta(minutes=2)
 NO_WORKER: Final = "The gateway's worker does not run: nobody looked after ComfyUI for a while."
 
 
@@ -110,12 +107,7 @@ def memory_in(stats: Any) -> list[Memory]:
 
 def _memory(name: str, numbers: dict[str, Any], kind: str) -> Memory | None:
     total, free = numbers.get(f"{kind}_total"), numbers.get(f"{kind}_free")
-    if (
-        not isinstance(total, int)
-        or not isinstance(free, int)
-        or not 0 <= free <= total
-        or not total
-    ):
+    if not isinstance(total, int) or not isinstance(free, int) or not 0 <= free <= total > 0:
         return None
     return Memory(name, total - free, total)
 
@@ -131,12 +123,8 @@ def notices(now: Now) -> Iterator[Notice]:
     elif row is not None and row.fault and row.fault_since is not None:
         since = f"{row.fault_since:%d %B %Y, %H:%M} UTC".lstrip("0")
         yield Notice(f"{row.fault} Since {since}.", "Look at ComfyUI's log.", page, urgent=True)
-    if row is None or row.checked_at is None or timezone.now() - row.checked_at > LOOKED_WITHIN:
-        yield Notice(
-            NO_WORKER,
-            "The log of ./run says why it ended. Start it again.",
-            page,
-        )
+    if not stall.is_looked_after(row):
+        yield Notice(NO_WORKER, "The log of ./run says why it ended. Start it again.", page)
     classifier = nsfwapi.classifier()
     if classifier["configured"] != "none" and not classifier["name"]:
         yield Notice(

@@ -19,6 +19,8 @@ from comfyproxy.models import Backend
 
 # Between two prompts the worker may unload models or collect garbage.
 IDLE_FOR: Final = timedelta(seconds=60)
+# Nobody looked for longer: the gateway's own worker does not run.
+LOOKED_WITHIN: Final = timedelta(minutes=2)
 UNREACHABLE: Final = "ComfyUI does not answer. Start it, or correct COMFYUI_URL."
 DEAD: Final = (
     "Prompts wait and none runs: ComfyUI's worker has died. Restart ComfyUI; what waits there is "
@@ -61,6 +63,13 @@ def judge(
         return Signs(), ""
     since = former.idle_since or now
     return Signs(idle_since=since), DEAD if now - since >= IDLE_FOR else ""
+
+
+def is_looked_after(row: Backend | None) -> bool:
+    """Whether the gateway's worker looked lately: it does every 15 s, if it runs."""
+    if row is None or row.checked_at is None:
+        return False
+    return timezone.now() - row.checked_at <= LOOKED_WITHIN
 
 
 def observe(running: Sequence[str], pending: Sequence[str], now: datetime | None = None) -> Backend:

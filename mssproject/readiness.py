@@ -2,13 +2,11 @@
 tells load balancers and monitors, and nothing about anybody."""
 
 import asyncio
-from datetime import timedelta
 from time import monotonic
 from typing import Final
 
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts.dbthread import in_db_thread
@@ -20,9 +18,7 @@ OK: Final = "ok"
 ANSWER_SECONDS: Final = 5.0
 # However often it is asked, ComfyUI and the database are asked once in so long.
 KEPT_SECONDS: Final = 2.0
-# The worker looks every 15 s.
 NOT_LOOKED: Final = "Nobody looked for a while. Is the gateway's worker running?"
-LOOKED_WITHIN: Final = timedelta(minutes=2)
 
 _kept: tuple[float, dict[str, str]] | None = None
 _turn = asyncio.Lock()
@@ -71,6 +67,6 @@ async def _records() -> tuple[str, str]:
             row = await in_db_thread(Backend.objects.first)
     except (TimeoutError, DatabaseError):
         return "The database does not answer.", "unknown"
-    if row is None or row.checked_at is None or timezone.now() - row.checked_at > LOOKED_WITHIN:
+    if row is None or not stall.is_looked_after(row):
         return OK, NOT_LOOKED
     return OK, row.fault or OK
