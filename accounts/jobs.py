@@ -1,7 +1,7 @@
 """Long work that somebody asks for in the admin and a worker does: how far it is, how it ended.
 
 The row is the truth; the broker only wakes a worker, and one looks by itself now and then. A worker
-that dies over a job leaves its row without a sign of life, which is how it is told.
+that dies over a job leaves its row without a sign of life; the next that looks ends it.
 """
 
 import logging
@@ -45,9 +45,9 @@ class Progress:
     @property
     def file(self) -> Path:
         """Where the job may leave what it made."""
-        folder = settings.MSS_DATA_DIR / "jobs"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return Path(folder / f"{self._job.pk}")
+        path = _file_of(self._job)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        return path
 
     def begin(self, total: int) -> None:
         """So much there is to do."""
@@ -156,10 +156,10 @@ def _run(job: Job) -> None:
         said = kind.run(progress)
         progress.finish()
     except Stopped:
-        progress.file.unlink(missing_ok=True)
+        _file_of(job).unlink(missing_ok=True)
     except Exception as error:
         logger.exception("job %s failed", job.kind)
-        progress.file.unlink(missing_ok=True)
+        _file_of(job).unlink(missing_ok=True)
         # A kind of ours says what is wrong; of others, which kind it was is enough.
         text = error.message if isinstance(error, errors.GatewayError) else type(error).__name__
         _end(job, Job.Status.FAILED, text)
@@ -174,8 +174,24 @@ def _end(job: Job, status: Job.Status, said: str) -> None:
 
 def made(job: Job) -> Path | None:
     """What a job left for people, as long as it is there."""
-    path = Path(settings.MSS_DATA_DIR / "jobs" / str(job.pk))
+    path = _file_of(job)
     return path if job.status == Job.Status.DONE and path.is_file() else None
+
+
+def _file_of(job: Job) -> Path:
+    return Path(settings.MSS_DATA_DIR / "jobs" / str(job.pk))
+
+
+def end_silent() -> int:
+    """End the jobs whose worker died over them, and remove what it left half done; how many that
+    were. A worker that lives after all finds its job ended, and stops."""
+    number = 0
+    for job in Job.objects.filter(status=Job.Status.RUNNING):
+        if is_silent(job):
+            _end(job, Job.Status.FAILED, "The worker died over it. Ask for it again.")
+            _file_of(job).unlink(missing_ok=True)
+            number += 1
+    return number
 
 
 def forget_old() -> int:
@@ -185,7 +201,7 @@ def forget_old() -> int:
     )
     number = 0
     for job in old:
-        Path(settings.MSS_DATA_DIR / "jobs" / str(job.pk)).unlink(missing_ok=True)
+        _file_of(job).unlink(missing_ok=True)
         job.delete()
         number += 1
     return number

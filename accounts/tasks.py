@@ -28,10 +28,10 @@ def forget_old() -> None:
 @shared_task
 def run_jobs() -> None:
     """Do the long work that administrators asked for."""
-    number = jobs.run_all()
-    forgotten = jobs.forget_old()
-    if number or forgotten:
-        logger.info("did %d jobs, forgot %d old ones", number, forgotten)
+    ended = jobs.end_silent()
+    number, forgotten = jobs.run_all(), jobs.forget_old()
+    if ended or number or forgotten:
+        logger.info("did %d jobs, ended %d dead, forgot %d old ones", number, ended, forgotten)
 
 
 @shared_task

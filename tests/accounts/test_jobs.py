@@ -118,6 +118,24 @@ def test_the_same_is_not_done_twice_at_once_unless_its_worker_died(
     assert "No sign of life" in page(Job, request_of(adam))[0]
 
 
+def test_job_whose_worker_died_is_ended_and_what_it_left_removed(
+    adam: User, kind: list[str]
+) -> None:
+    dead, alive = (Job.objects.create(kind="test", status="running") for _ in range(2))
+    for job in (dead, alive):
+        Progress(job).file.write_text("half")
+    silent = timezone.now() - jobs.SILENT_AFTER - timedelta(seconds=1)
+    Job.objects.filter(pk=dead.pk).update(seen_at=silent)
+    waiting = Job.objects.create(kind="test", seen_at=silent)
+    assert jobs.end_silent() == 1
+    assert state(dead)[::3] == ("failed", "The worker died over it. Ask for it again.")
+    assert [state(job)[0] for job in (alive, waiting)] == ["running", "waiting"]
+    assert [Progress(job).file.exists() for job in (dead, alive)] == [False, True]
+    # Should it live after all, it stops.
+    with pytest.raises(jobs.Stopped):
+        Progress(dead).begin(1)
+
+
 def test_job_of_a_kind_nobody_knows_fails(adam: User) -> None:
     job = Job.objects.create(kind="gone", started_by=adam)
     jobs.run_all()
