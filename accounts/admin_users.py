@@ -7,14 +7,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin import helpers
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG
-from django.contrib.auth.forms import SetPasswordForm
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
+from django.core.exceptions import PermissionDenied
 from django.db.models import (
     Count,
     DateTimeField,
@@ -34,13 +31,14 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from accounts import errors, holders, links, mail, mfa, services, sheets
+from accounts import errors, holders, mfa, services, sheets
 from accounts.admin_deletion import AsksAboutFiles
 from accounts.admin_grants import LinksToModels, may_share
 from accounts.admin_links import MakesPasswordLinks
+from accounts.admin_useractions import ActsOnUsers
+from accounts.admin_userforms import AddUserForm, ChangeUserForm, PasswordForm
 from accounts.admin_usertabs import TABS, Tab
 from accounts.adminbase import ROLE_FILTER, Tool, actor_of
-from accounts.adminforms import AsRoleField, PermissionsField, TeamsField, capability_permissions
 from accounts.audit import audit
 from accounts.login import client_ip
 from accounts.models import AccountLink, ApiToken, Role, Session, User
@@ -49,83 +47,6 @@ from accounts.templatetags.mss_dates import ago
 MAX_EXPORTED = 50_000
 # Stands for the last use of who never came.
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-# Each makes a link that is shown once.
-MAX_LINKS = 50
-
-
-class AddUserForm(forms.ModelForm):
-    """A new account: name, role, password."""
-
-    password = forms.CharField(widget=forms.PasswordInput, strip=False)
-
-    class Meta:
-        model = User
-        fields = ("username", "role")
-
-    def clean_password(self) -> str:
-        password: str = self.cleaned_data["password"]
-        try:
-            services.check_password_strength(password, self.instance)
-        except errors.BadRequest as error:
-            raise ValidationError(error.message) from None
-        return password
-
-
-class PasswordForm(SetPasswordForm):
-    """A new password, twice."""
-
-    keep_tokens = forms.BooleanField(
-        required=False,
-        label="Keep API tokens",
-        help_text="Otherwise they are removed, and apps and scripts need new ones.",
-    )
-
-
-class ChangeUserForm(forms.ModelForm):
-    """An account as an admin edits it. The password has its own page."""
-
-    keep_tokens = forms.BooleanField(
-        required=False,
-        label="Keep API tokens",
-        help_text="Switching an account off removes them otherwise. They never work while it is.",
-    )
-
-    mfa_required = AsRoleField(required=False, label="Must have a second factor")
-    sfw_enforced = AsRoleField(required=False, label="Is kept from explicit images")
-    groups = TeamsField(
-        required=False, label="Teams", help_text="What a team was given, each of its members has."
-    )
-    user_permissions = PermissionsField(
-        capability_permissions(),
-        required=False,
-        label="Capabilities beside the role's",
-        help_text="For this user alone. What the role allows need not be ticked.",
-    )
-
-    class Meta:
-        model = User
-        fields = (
-            "username",
-            "email",
-            "role",
-            "is_active",
-            "mfa_required",
-            "sfw_enforced",
-            "groups",
-            "user_permissions",
-        )
-
-
-class RoleChoiceForm(forms.Form):
-    """Which role users get."""
-
-    role = forms.ModelChoiceField(Role.objects.none(), empty_label=None, to_field_name="slug")
-
-    def __init__(self, actor: User, data: Any = None) -> None:
-        super().__init__(data)
-        role = self.fields["role"]
-        assert isinstance(role, forms.ModelChoiceField)
-        role.queryset = Role.objects.filter(rank__lte=actor.role.rank).exclude(slug="owner")
 
 
 class SecondFactorFilter(admin.SimpleListFilter):
@@ -160,7 +81,7 @@ class TeamFilter(admin.SimpleListFilter):
         return queryset.filter(groups=int(value)) if value and value.isdecimal() else queryset
 
 
-class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
+class UserAdmin(ActsOnUsers, LinksToModels, MakesPasswordLinks, AsksAboutFiles):
     purpose = "Everybody who can log in, what they are, and when they were last here."
     list_display: tuple[str, ...] = (
         "username",
@@ -443,160 +364,3 @@ class UserAdmin(LinksToModels, MakesPasswordLinks, AsksAboutFiles):
         services.set_role(obj, wanted_role, actor=actor, ip=ip)
         keep = form.cleaned_data["keep_tokens"]
         services.set_active(obj, wanted_active, actor=actor, ip=ip, keep_tokens=keep)
-
-    # --- several users -----------------------------------------------------------------------
-
-    def _each(
-        self, request: HttpRequest, users: QuerySet[User], act: Callable[[User], object]
-    ) -> int:
-        """Do it to each; how many that was. What is refused is told, and stops nothing else."""
-        done = 0
-        for user in users.select_related("role"):
-            try:
-                with transaction.atomic():
-                    act(user)
-            except errors.GatewayError as error:
-                self.message_user(request, f"{user}: {error.message}", messages.ERROR)
-            else:
-                done += 1
-        return done
-
-    @admin.action(description="Disable", permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
-        page = self.ask(
-            request,
-            queryset,
-            question="Disable these users?",
-            losses=("Their sessions end at once.", "Their API tokens are removed for good."),
-            button="Disable",
-        )
-        if page is None:
-            self._switch(request, queryset, active=False)
-        return page
-
-    @admin.action(description="Enable", permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        self._switch(request, queryset, active=True)
-
-    def _switch(self, request: HttpRequest, queryset: QuerySet[User], *, active: bool) -> None:
-        actor, ip = actor_of(request), client_ip(request)
-
-        def switch(user: User) -> None:
-            services.set_active(user, active, actor=actor, ip=ip)
-
-        done = self._each(request, queryset, switch)
-        self.message_user(request, f"{'Enabled' if active else 'Disabled'}: {done}.")
-
-    @admin.action(description="Change role", permissions=["change"])
-    def change_role(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
-        actor, ip = actor_of(request), client_ip(request)
-        form = RoleChoiceForm(actor, request.POST)
-        page = self.ask(
-            request,
-            queryset,
-            question="Give these users another role?",
-            losses=("What only their present role allows, they may not do any more.",),
-            button="Change the role",
-            form=form,
-        )
-        if page is not None:
-            return page
-        role = form.cleaned_data["role"]
-        done = self._each(
-            request, queryset, lambda user: services.set_role(user, role, actor=actor, ip=ip)
-        )
-        self.message_user(request, f"With the role {role}: {done}.")
-        return None
-
-    @admin.action(description="Require a new password", permissions=["change"])
-    def require_new_password(
-        self, request: HttpRequest, queryset: QuerySet[User]
-    ) -> HttpResponse | None:
-        """Their password counts no more; each gets a link to set another."""
-        page = self.ask(
-            request,
-            queryset,
-            question="Require a new password of these users?",
-            losses=(
-                "Their present password does not work any more, and their sessions end at once.",
-                "Each gets a link that sets a new one. You see the links once, on the next page.",
-            ),
-            button="Require a new password",
-        )
-        if page is not None:
-            return page
-        if queryset.count() > MAX_LINKS:
-            told = f"At most {MAX_LINKS} at a time: their links are shown on one page."
-            self.message_user(request, told, messages.ERROR)
-            return None
-        actor, ip = actor_of(request), client_ip(request)
-        made: list[tuple[AccountLink, str]] = []
-        self._each(
-            request,
-            queryset,
-            lambda user: made.append(links.require_new_password(user, actor=actor, ip=ip)),
-        )
-        origin = mail.origin(request)
-        urls = [(link, links.address(origin, link, token)) for link, token in made]
-        shown = [(link, url, mail.send_password_link(link, url)) for link, url in urls]
-        context = {"title": "New passwords", "made": shown}
-        return self.own_page(
-            request,
-            "admin/links_made.html",
-            context,
-            purpose="The links are shown only now. Each works once, for whoever has it.",
-        )
-
-    @admin.action(description="Unlock after wrong passwords", permissions=["change"])
-    def unlock(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        for user in queryset.select_related("role"):
-            if services.may_manage(actor_of(request), user):
-                services.unlock(
-                    username=user.username, actor=actor_of(request), ip=client_ip(request)
-                )
-        self.message_user(request, "They may try again at once, from addresses not locked.")
-
-    @admin.action(description="Reset the second factor", permissions=["change"])
-    def reset_second_factor(
-        self, request: HttpRequest, queryset: QuerySet[User]
-    ) -> HttpResponse | None:
-        """For who lost it. Their sessions and API tokens end."""
-        page = self.ask(
-            request,
-            queryset,
-            question="Reset the second factor of these users?",
-            losses=(
-                "Their authenticator apps, passkeys and backup codes are removed.",
-                "Their sessions end at once, and their API tokens are removed for good.",
-            ),
-            button="Reset",
-        )
-        if page is not None:
-            return page
-        actor, ip = actor_of(request), client_ip(request)
-        done = self._each(request, queryset, lambda user: mfa.reset(user, actor=actor, ip=ip))
-        if done:
-            self.message_user(request, f"Without a second factor at the next login: {done}.")
-        return None
-
-    @admin.action(description="Log out everywhere", permissions=["change"])
-    def log_out_everywhere(
-        self, request: HttpRequest, queryset: QuerySet[User]
-    ) -> HttpResponse | None:
-        page = self.ask(
-            request,
-            queryset,
-            question="Log these users out everywhere?",
-            losses=("Their sessions end at once. API tokens stay.",),
-            button="Log out",
-        )
-        if page is not None:
-            return page
-        ended = 0
-        for user in queryset.select_related("role"):
-            if services.may_manage(actor_of(request), user):
-                ended += services.end_all_sessions(
-                    user, actor=actor_of(request), ip=client_ip(request)
-                )
-        self.message_user(request, f"Ended {ended} sessions.")
-        return None

@@ -124,6 +124,10 @@ class TellingAdmin(ModelAdmin):
         shown = {**self.admin_site.each_context(request), **above, **context}
         return render(request, template, shown)
 
+    def is_answered(self, request: HttpRequest) -> bool:
+        """Whether the page that `ask` made was answered with yes."""
+        return request.POST.get("confirmed") == "yes"
+
     def ask(
         self,
         request: HttpRequest,
@@ -135,12 +139,9 @@ class TellingAdmin(ModelAdmin):
         form: forms.Form | None = None,
     ) -> HttpResponse | None:
         """Of an action: the page that asks whether it is meant and names what will be lost; None
-        if that was answered. `form`: what has to be chosen beside; it must be bound and valid."""
-        answered = request.POST.get("confirmed") == "yes"
-        if answered and (form is None or form.is_valid()):
+        if that was answered. `form`: what has to be chosen beside, bound once it is answered."""
+        if self.is_answered(request) and (form is None or form.is_valid()):
             return None
-        if form is not None and not answered:
-            form.is_bound = False
         context = {
             "title": question,
             "losses": losses,
