@@ -42,7 +42,7 @@ from accounts.adminbase import ROLE_FILTER, Tool, actor_of
 from accounts.audit import audit
 from accounts.login import client_ip
 from accounts.models import AccountLink, ApiToken, Role, Session, User
-from accounts.templatetags.mss_dates import ago
+from accounts.templatetags.mss_times import ago
 
 MAX_EXPORTED = 50_000
 # Stands for the last use of who never came.

@@ -1,8 +1,7 @@
 """What the admin shows of one user beside their account: a tab for each kind of thing."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 from django.apps import apps
@@ -175,8 +174,3 @@ AUDIT: Final = Tab(
     _audit,
 )
 TABS: Final = (CAPABILITIES, MODELS, SESSIONS, TOKENS, FACTORS, AUDIT)
-
-
-def first(rows: Iterable[Any]) -> list[Any]:
-    """As many as a tab shows."""
-    return list(islice(rows, MAX_ROWS))

@@ -1,6 +1,7 @@
 """The admin page of recorded files, and how the admin shows a file: by the gateway's own /view,
 so nobody is shown more than there."""
 
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -42,6 +43,12 @@ def is_picture(ref: FileRef) -> bool:
 def types_seen(identity: Identity | None) -> list[str]:
     """Of which of ComfyUI's folders this person sees everybody's files."""
     return [kind for kind in TYPES if identity is not None and sees_files(identity, kind)]
+
+
+def types_seen_of(identity: Identity | None, user_id: int) -> Collection[str]:
+    """Of which of them this person sees that user's: of all, their own."""
+    is_own = identity is not None and identity.user_id == user_id
+    return TYPES if is_own else types_seen(identity)
 
 
 @admin.register(FileRecord)

@@ -18,13 +18,15 @@ from accounts.errors import GatewayError
 from accounts.middleware import page_identity
 from accounts.models import User
 from comfyproxy import catalog
-from comfyproxy.admin_files import address_of, is_picture, types_seen
+from comfyproxy.admin_files import address_of, is_picture, types_seen_of
 from comfyproxy.api import effective_models
 from comfyproxy.filekeeping import Holder
 from comfyproxy.models import FileOwner, PromptRecord, StorageUse
 from comfyproxy.modeltree import models_by_folder
 
 MAX_PROMPTS: Final = 24
+# Of all these prompts: each may have made a thousand, and the first picture of each is shown.
+MAX_FILES: Final = 2000
 
 
 class TellsUse(UserAdmin):
@@ -64,18 +66,16 @@ EXPORTED: Final[dict[str, Callable[[Any], str]]] = {
 
 def _prompts(request: HttpRequest, user: User) -> dict[str, Any]:
     rows = list(PromptRecord.objects.filter(user=user)[:MAX_PROMPTS])
-    identity = page_identity(request)
-    is_own = identity is not None and identity.user_id == user.pk
-    seen = types_seen(identity)
+    seen = types_seen_of(page_identity(request), user.pk)
     pictures: dict[Any, str] = {}
     files = FileOwner.objects.filter(prompt__in=rows).select_related("file").order_by("file_id")
-    for owned in files:
+    for owned in files[:MAX_FILES]:
         ref = owned.file.ref
-        if owned.prompt_id not in pictures and is_picture(ref) and (is_own or ref.type in seen):
+        if owned.prompt_id not in pictures and is_picture(ref) and ref.type in seen:
             pictures[owned.prompt_id] = f"{address_of(ref)}&preview=webp;70"
     return {
         "prompts": [(row, pictures.get(row.pk)) for row in rows],
-        "hidden": not is_own and not seen,
+        "hidden": not seen,
     }
 
 

@@ -18,7 +18,7 @@ from accounts.errors import GatewayError
 from accounts.login import client_ip
 from accounts.middleware import page_identity
 from accounts.models import User
-from comfyproxy.admin_files import address_of, is_picture, types_seen
+from comfyproxy.admin_files import address_of, is_picture, types_seen_of
 from comfyproxy.cancel import cancel
 from comfyproxy.models import FileOwner, PromptRecord
 
@@ -156,12 +156,10 @@ def tell_stopped(request: HttpRequest, records: list[PromptRecord]) -> None:
 def files_of(request: HttpRequest, record: PromptRecord) -> dict[str, Any]:
     """A prompt's files as its page shows them: those that the person may open, and whether
     there are others."""
-    identity = page_identity(request)
-    is_own = identity is not None and identity.user_id == record.user_id
-    seen = types_seen(identity)
+    seen = types_seen_of(page_identity(request), record.user_id)
     rows = FileOwner.objects.filter(prompt=record).select_related("file").order_by("file_id")
     refs = [row.file.ref for row in rows[: MAX_FILES + 1]]
-    shown = [ref for ref in refs[:MAX_FILES] if is_own or ref.type in seen]
+    shown = [ref for ref in refs[:MAX_FILES] if ref.type in seen]
     return {
         "files": [
             {"name": str(ref.path), "url": address_of(ref), "is_picture": is_picture(ref)}

@@ -59,7 +59,7 @@ def _note(rows: list[StorageUse]) -> None:
 
 def size_below(folder: Path) -> int:
     """The sizes of the files in a folder and those below, in bytes. Links are not followed."""
-    return sum(_sizes([str(folder)]))
+    return 0 if folder.is_symlink() else sum(_sizes([str(folder)]))
 
 
 def _sizes(folders: Iterable[str]) -> Iterator[int]:

@@ -72,7 +72,8 @@ def live(request: HttpRequest, now: Now | None = None) -> dict[str, Any]:
     parts: dict[str, Any] = {"links_users": _may_see(request, "accounts.User")}
     if _may_see(request, "accounts.Session"):
         present = people.who_is_on()
-        parts |= {"present": present[: comfyui.MAX_SHOWN], "total_present": len(present)}
+        shown = present[: comfyui.MAX_SHOWN]
+        parts |= {"present": shown, "more_present": len(present) - len(shown)}
     if _may_see(request, "comfyproxy.PromptRecord"):
         found = now or async_to_sync(comfyui.look_now)()
         memory = [*found.memory, *(disk.as_memory() for disk in disks())]

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-_STATIC: Final = "/mss-login/static/"
+from django.templatetags.static import static
 
 UNFOLD: Final[dict[str, Any]] = {
     "SITE_TITLE": "MSS-Login",
@@ -11,12 +11,12 @@ UNFOLD: Final[dict[str, Any]] = {
     "SITE_SYMBOL": "shield_person",
     "SITE_URL": None,  # ComfyUI: named in the menu below
     "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: f"{_STATIC}mss/icon.svg"}
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("mss/icon.svg")}
     ],
     # Every change has its row in the audit log, which tells more than Django's history.
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "STYLES": [lambda request: f"{_STATIC}mss/admin.css"],
+    "STYLES": [lambda request: static("mss/admin.css")],
     "BORDER_RADIUS": "8px",
     "COLORS": {
         # Indigo, as on the gateway's other pages: Tailwind's.
