@@ -13,10 +13,11 @@ from accounts.errors import (
 )
 from comfyproxy import nsfwgate, upstream
 from comfyproxy.access import resolve
-from comfyproxy.calls import Call, Reply, refusal
+from comfyproxy.calls import ByteStream, Call, Reply, refusal
 from comfyproxy.files import FileRef, parse_view
 from comfyproxy.filters.placeholder import placeholder
 from comfyproxy.headers import for_user_content, to_client, to_upstream
+from comfyproxy.sameversion import SameVersion
 
 PASSED_ON: Final = ("preview", "channel")
 RANGE_NOT_SATISFIABLE: Final = 416
@@ -43,8 +44,9 @@ async def _shown(call: Call, ref: FileRef, shown_as: dict[str, str]) -> Reply:
         call.method,
         "/view",
         query=urlencode(query).encode(),
-        headers=to_upstream(call.headers, body=False),
+        headers=_asked(call),
     )
+    tag: str | None = None
     try:
         if answer.status >= 400 and answer.status != RANGE_NOT_SATISFIABLE:
             raise _refusal(answer.status, shown_as)
@@ -61,11 +63,23 @@ async def _shown(call: Call, ref: FileRef, shown_as: dict[str, str]) -> Reply:
         answer.close()
         raise
     headers = for_user_content(to_client(answer.headers))
+    stream: ByteStream = answer
     if is_judged:
+        if tag is not None and not shown_as:
+            stream = SameVersion(answer, ref, tag)
         # What is tagged tomorrow must not be shown from the browser's memory.
         headers = [pair for pair in headers if pair[0] != b"cache-control"]
         headers.append((b"cache-control", b"private, no-cache"))
-    return Reply(answer.status, headers, stream=answer)
+    return Reply(answer.status, headers, stream=stream)
+
+
+def _asked(call: Call) -> list[tuple[str, str]]:
+    """The request's headers. Of whoever is shown only what was judged, without the one by which
+    ComfyUI sends another file, `x.png.gz` in the place of `x.png` (aiohttp 3.14)."""
+    headers = to_upstream(call.headers, body=False)
+    if not call.identity.sfw_enforced:
+        return headers
+    return [(name, value) for name, value in headers if name != "accept-encoding"]
 
 
 def _is_sent_as_picture(answer: upstream.UpstreamStream) -> bool:
