@@ -182,7 +182,7 @@ async def _content(ref: FileRef) -> str:
         NotFound, UpstreamUnreachable, UpstreamTimeout
     """
     # Its hash alone: the word of who asks wins over any score.
-    found = await scoring.look(ref, scoring.HASH_ONLY)
+    found = await scoring.hash_of(ref)
     if found is None:
         raise errors.NotFound("There is no such file.")
     return found.sha256

@@ -168,7 +168,7 @@ def _content_now(record: FileRecord) -> str | None:
     """The hash of a file as it is, or as it was last if ComfyUI cannot be asked."""
     known = FileContent.objects.filter(file=record).order_by("-seen_at", "-pk")
     try:
-        found = async_to_sync(scoring.look)(record.ref, scoring.HASH_ONLY)
+        found = async_to_sync(scoring.hash_of)(record.ref)
     except GatewayError:
         return known.values_list("content_id", flat=True).first()
     return None if found is None else found.sha256

@@ -11,8 +11,9 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
@@ -87,6 +88,14 @@ async def look(ref: FileRef, policy: Policy) -> Found | None:
     return found
 
 
+async def hash_of(ref: FileRef) -> Found | None:
+    """As `look`, for its hash alone: nothing is written down of the bytes. Waits for its turn, as
+    many may ask at once."""
+    found = await _within_slots(lambda: look(ref, HASH_ONLY))
+    assert found is None or isinstance(found, Found)
+    return found
+
+
 def remove_leftovers() -> None:
     """Remove temporary files of processes that were killed."""
     for path in _folder().iterdir():
@@ -131,12 +140,12 @@ async def _within_slots(begin: Callable[[], Awaitable[object]]) -> object:
 
 async def _take(pieces: AsyncIterator[bytes], policy: Policy) -> Found:
     """The content that comes in pieces."""
-    with tempfile.NamedTemporaryFile(dir=_folder(), prefix="look-") as file:
+    with _file_for(policy) as file:
         digest, size, head, pending = hashlib.sha256(), 0, b"", bytearray()
 
         def put(data: bytes) -> None:
             digest.update(data)
-            if size <= MAX_BYTES:
+            if file is not None and size <= MAX_BYTES:
                 file.write(data)
                 file.flush()
 
@@ -154,17 +163,27 @@ async def _take(pieces: AsyncIterator[bytes], policy: Policy) -> Found:
         known = await verdicts.of_content(sha256)
         if known is not None and decide(known, policy) is not Decision.LOOK:
             return Found(sha256, size, known)
-        scored, by = await _judged(Path(file.name), size, kind_of(head), policy)
+        path = None if file is None else Path(file.name)
+        scored, by = await _judged(path, size, kind_of(head), policy)
     await in_db_thread(verdicts.save_content, sha256, scored, by)
     return Found(sha256, size, await verdicts.of_content(sha256))
 
 
-async def _judged(path: Path, size: int, kind: Kind, policy: Policy) -> tuple[Scored | None, Judge]:
+def _file_for(policy: Policy) -> AbstractContextManager[IO[bytes] | None]:
+    """Where the classifier finds the bytes; None if there is none to read them."""
+    if policy.classifier is None:
+        return nullcontext()
+    return tempfile.NamedTemporaryFile(dir=_folder(), prefix="look-")
+
+
+async def _judged(
+    path: Path | None, size: int, kind: Kind, policy: Policy
+) -> tuple[Scored | None, Judge]:
     """What the classifier makes of it, and which that was; (None, None): there is none."""
     if kind is Kind.OTHER:
         return Scored(None, Reason.NOT_VISUAL), policy.classifier
     scorer = nsfwpolicy.scorer() if policy.classifier is not None else None
-    if scorer is None:
+    if scorer is None or path is None:
         return None, None
     if size > MAX_BYTES:
         return Scored(None, Reason.TOO_LARGE), policy.classifier
