@@ -40,11 +40,15 @@ class MarkNsfwView(GatewayView):
             raise errors.BadRequest("is_nsfw must be true or false.", field="is_nsfw")
         score, label = _score(data.get("score")), _label(data.get("label"))
         ref = async_to_sync(access.resolve)(_ref(data), identity)
+        administrates = True
         try:
             require_administrator(user, identity)
         except errors.PermissionDenied:
+            administrates = False
             _require_owner(ref, identity, is_nsfw)
         sha256 = async_to_sync(_content)(ref)
+        if not administrates:
+            _require_not_said_otherwise(sha256)
         value = ContentVerdict.Tag.NSFW if is_nsfw else ContentVerdict.Tag.SAFE
         verdicts.tag([sha256], value, user, score=score, label=label)
         audit(
@@ -197,6 +201,12 @@ def _require_owner(ref: FileRef, identity: Identity, is_nsfw: bool) -> None:
         raise errors.PermissionDenied(
             "Only a file's owner may tag it as explicit, and only administrators as not explicit."
         )
+
+
+def _require_not_said_otherwise(sha256: str) -> None:
+    """A tag holds for every copy: what an administrator looked at, no owner of one changes."""
+    if ContentVerdict.objects.filter(sha256=sha256, tag=ContentVerdict.Tag.SAFE).exists():
+        raise errors.PermissionDenied("An administrator looked at this: it is not explicit.")
 
 
 def _ref(data: Any) -> FileRef:

@@ -65,6 +65,20 @@ def test_owner_does_not_clear_a_tag_and_administrator_does(alice: Client, admin:
     assert is_shown(alice, file)
 
 
+def test_owner_of_a_copy_does_not_change_what_an_administrator_said(
+    alice: Client, bob: Client, admin: Client
+) -> None:
+    hers = file_of(run(alice, save("said", color=GREEN + 60)))
+    copy = {"image": ("said.png", alice.get("/view", params=hers).content)}
+    answer = bob.post("/upload/image", files=copy).json()
+    his = {"filename": answer["name"], "subfolder": answer["subfolder"], "type": "input"}
+    assert mark(admin, hers, False).status_code == 200
+    check_refusal(mark(bob, his), 403, "PERMISSION_DENIED")
+    assert is_shown(alice, hers)
+    assert mark(admin, hers).status_code == 200
+    assert not is_shown(alice, hers)
+
+
 def test_anothers_and_unknown_files_cannot_be_tagged(alice: Client, bob: Client) -> None:
     file = file_of(run(alice, save("hers", color=BLUE + 20)))
     check_refusal(mark(bob, file), 404, "NOT_FOUND")
