@@ -69,9 +69,12 @@ async def require_bytes(data: bytes, filename: str, identity: Identity) -> None:
 
 
 def _require(decision: Decision, standing: Standing | None, policy: Policy, in_time: bool) -> None:
-    if decision is Decision.LOOK and policy.unknown_blocks:
-        # Looked at in vain, in another version meanwhile, or still being looked at.
-        raise _blocked("unknown" if in_time else "unchecked")
+    if decision is Decision.LOOK:
+        # Still being looked at, or in another version meanwhile: what a classifier has not seen is
+        # not what nobody could judge.
+        is_unseen = policy.classifier is not None and (standing is None or not in_time)
+        if policy.unknown_blocks or is_unseen:
+            raise _blocked("unknown" if in_time else "unchecked")
     if decision is Decision.BLOCK:
         told = standing is not None and (standing.tag or standing.score is not None)
         raise _blocked("explicit" if told else "unknown")
