@@ -1,5 +1,6 @@
 """Routes whose bytes are not looked at: passed on as they are, both ways."""
 
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,12 +24,15 @@ async def forward(call: Call) -> Reply:
     """Send the request on under the caller's admitted path, stream the answer back. Who is kept
     from explicit images gets no pictures this way."""
     reply = await _sent_on(call)
-    if call.caller is not None and call.caller.sfw_enforced and _may_be_picture(reply):
+    if call.caller is None or not call.caller.sfw_enforced:
+        return reply
+    if _may_be_picture(reply):
         # Nobody knows which file it is: a custom node's route answers with what it likes.
         if reply.stream is not None:
             reply.stream.close()
         raise NsfwBlocked(reason="unknown")
-    return reply
+    # A picture that says it is a text stays one to the browser.
+    return replace(reply, headers=[*reply.headers, (b"x-content-type-options", b"nosniff")])
 
 
 async def _sent_on(call: Call) -> Reply:

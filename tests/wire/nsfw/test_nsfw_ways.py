@@ -107,6 +107,18 @@ def test_custom_nodes_route_gives_no_pictures_to_who_is_kept_from_explicit_ones(
         assert alice.get(f"{prefix}/fakepack/info").json()["pack"] == "fake_pack"
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/json", "audio/x", "font/x"])
+def test_picture_that_a_route_calls_a_text_stays_one_to_the_browser(
+    strict: Gateway, alice: Client, bob: Client, kind: str
+) -> None:
+    strict.run(RULE)
+    path = f"/fakepack/picture?type={kind}"
+    wait_until(lambda: bob.get(path).status_code == 200, 10)
+    answer = alice.get(path)
+    assert (answer.status_code, answer.headers["X-Content-Type-Options"]) == (200, "nosniff")
+    assert answer.headers["Content-Type"].startswith(kind)
+
+
 def sent_pictures(client: Client, color: int) -> list[bytes]:
     """The finished pictures that a socket hears of a prompt."""
     graph = {
