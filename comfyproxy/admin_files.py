@@ -2,9 +2,7 @@
 so nobody is shown more than there."""
 
 from collections.abc import Collection
-from pathlib import PurePosixPath
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import (
@@ -22,22 +20,10 @@ from django.utils.html import format_html
 from accounts.adminbase import LookedAtAdmin
 from accounts.identity import Identity
 from accounts.middleware import page_identity
-from comfyproxy.files import TYPES, FileRef
+from comfyproxy.files import TYPES
 from comfyproxy.models import FileOwner, FileRecord
 from comfyproxy.sharing import sees_files
-
-PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp"})
-
-
-def address_of(ref: FileRef) -> str:
-    """Where the gateway shows a file."""
-    query = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
-    return f"/view?{urlencode(query)}"
-
-
-def is_picture(ref: FileRef) -> bool:
-    """Whether a browser shows it in a page."""
-    return PurePosixPath(ref.filename).suffix.lower() in PICTURES
+from comfyproxy.shownfiles import address_of
 
 
 def types_seen(identity: Identity | None) -> list[str]:

@@ -18,11 +18,12 @@ from accounts.errors import GatewayError
 from accounts.middleware import page_identity
 from accounts.models import User
 from comfyproxy import catalog
-from comfyproxy.admin_files import address_of, is_picture, types_seen_of
+from comfyproxy.admin_files import types_seen_of
 from comfyproxy.api import effective_models
 from comfyproxy.filekeeping import Holder
 from comfyproxy.models import FileOwner, PromptRecord, StorageUse
 from comfyproxy.modeltree import models_by_folder
+from comfyproxy.shownfiles import address_of, is_picture
 
 MAX_PROMPTS: Final = 24
 # Of all these prompts: each may have made a thousand, and the first picture of each is shown.

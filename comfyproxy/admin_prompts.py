@@ -18,9 +18,10 @@ from accounts.errors import GatewayError
 from accounts.login import client_ip
 from accounts.middleware import page_identity
 from accounts.models import User
-from comfyproxy.admin_files import address_of, is_picture, types_seen_of
+from comfyproxy.admin_files import types_seen_of
 from comfyproxy.cancel import cancel
 from comfyproxy.models import FileOwner, PromptRecord
+from comfyproxy.shownfiles import address_of, is_picture
 
 # Shown on a prompt's page.
 MAX_FILES: Final = 200

@@ -12,10 +12,11 @@ from accounts.adminbase import CappedPaginator, LookedAtAdmin, actor_of
 from accounts.login import client_ip
 from accounts.middleware import page_identity
 from comfyproxy import nsfwapi, nsfwscan, quarantine, review, wake
-from comfyproxy.admin_files import address_of, types_seen
+from comfyproxy.admin_files import types_seen
 from comfyproxy.longwork import EMPTY_QUARANTINE
 from comfyproxy.models import ContentVerdict, FileRecord, NsfwScan
 from comfyproxy.review import STATES, Tag, Wanted
+from comfyproxy.shownfiles import address_of
 
 PER_PAGE: Final = 48
 # What each button does to what is ticked: the tag, and how it is told.

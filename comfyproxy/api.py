@@ -14,7 +14,8 @@ from accounts.capabilities import Capability
 from accounts.errors import NotFound
 from accounts.grants import current_folder
 from accounts.models import User
-from comfyproxy import catalog
+from comfyproxy import catalog, usersettings
+from comfyproxy.filters.models import allowed_names
 from comfyproxy.filters.queue import place_in_queue
 from comfyproxy.modeltree import models_by_folder
 from comfyproxy.queuewatch import look
@@ -30,6 +31,40 @@ class QueueView(GatewayView):
         identity.require(Capability.ACCESS_API)
         snapshot = async_to_sync(look)()
         return Response(place_in_queue(snapshot.queue, snapshot.owners, identity.user_id))
+
+
+class FrontendView(GatewayView):
+    """GET: what our extension of ComfyUI's page has to know of whoever sits before it."""
+
+    permission_classes = (HasIdentity,)
+
+    def get(self, request: Request) -> Response:
+        user, identity = caller(request)
+        identity.require(Capability.ACCESS_API)
+        return Response(
+            {
+                "username": user.username,
+                "role_title": user.role.title,
+                "is_staff": user.is_staff,
+                "shared": identity.shared,
+                "permissions": {str(cap): identity.can(cap) for cap in Capability},
+                "locked_settings": usersettings.locked_for(identity),
+            }
+        )
+
+
+class OwnModelsView(GatewayView):
+    """GET: the models that the caller may use, folder by folder."""
+
+    permission_classes = (HasIdentity,)
+
+    def get(self, request: Request) -> Response:
+        _, identity = caller(request)
+        identity.require(Capability.ACCESS_API)
+        folders = models_by_folder(async_to_sync(catalog.to_show)().models.folders)
+        allowed = catalog.allowed_models(identity)
+        own = {name: allowed_names(name, models, allowed) for name, models in folders.items()}
+        return Response({"folders": {name: models for name, models in own.items() if models}})
 
 
 class ModelFoldersView(GatewayView):

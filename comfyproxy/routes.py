@@ -95,7 +95,7 @@ _USERDATA = (
 _ABOUT = (
     Rule("GET", "/system_stats", Cap.ACCESS_API, VIEW, "system_stats"),
     Rule("GET", "/features", Cap.ACCESS_API, VIEW, "features"),
-    Rule("GET", "/extensions", Cap.ACCESS_API, STREAM, "forward"),
+    Rule("GET", "/extensions", Cap.ACCESS_API, STREAM, "extensions"),
     Rule("GET", "/i18n", Cap.ACCESS_API, STREAM, "forward"),
     Rule("GET", "/workflow_templates", Cap.ACCESS_API, STREAM, "forward"),
     Rule("GET", "/workflow_templates/{file*}", Cap.ACCESS_API, STREAM, "forward"),
@@ -138,6 +138,8 @@ _STATIC_FOLDERS = (
     "templates",
 )
 _STATIC = (
+    # The gateway's own extension of the page, whatever a custom node calls itself.
+    Rule("GET", "/extensions/mss-login/{file*}", Cap.ACCESS_API, STREAM, "own_extension", BARE),
     Rule("GET", "/", Cap.ACCESS_API, STREAM, "static"),
     Rule("GET", "/{file:asset}", Cap.ACCESS_API, STREAM, "static", BARE),
     Rule("GET", "/assets/{file:manifest}", None, STREAM, "static", BARE),

@@ -52,12 +52,17 @@ async def save(identity: Identity, changes: Mapping[str, Any]) -> None:
         await _save(identity, changes)
 
 
+def locked_for(identity: Identity) -> list[str]:
+    """The ids of the settings that the admin keeps from this caller."""
+    if identity.can(Capability.SEE_RESTRICTED_SETTINGS):
+        return []
+    kept = SettingDefault.objects.filter(locked=True)
+    return list(kept.order_by("setting_id").values_list("setting_id", flat=True))
+
+
 @sync_to_async
 def _save(identity: Identity, changes: Mapping[str, Any]) -> None:
-    locked: set[str] = set()
-    if not identity.can(Capability.SEE_RESTRICTED_SETTINGS):
-        kept = SettingDefault.objects.filter(locked=True)
-        locked = set(kept.values_list("setting_id", flat=True))
+    locked = set(locked_for(identity))
     rows = [
         UserSetting(user_id=identity.user_id, setting_id=key, value=orjson.dumps(value).decode())
         for key, value in changes.items()

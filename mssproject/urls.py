@@ -7,10 +7,13 @@ from accounts import account_pages, link_pages, pages
 from accounts.api.account import PasswordView
 from accounts.api.views import GenerateTokenView
 from comfyproxy.account_files import FormerFilesPage
+from comfyproxy.account_prompts import OwnPromptsView
 from comfyproxy.api import (
     EffectiveModelsView,
     FolderModelsView,
+    FrontendView,
     ModelFoldersView,
+    OwnModelsView,
     QueueView,
     RefreshModelsView,
 )
@@ -33,6 +36,9 @@ urlpatterns = [
     path("account/downloads/jobs/<str:job_id>/<str:action>", downloads.OwnDownloadView.as_view()),
     path("account/downloads/keys", downloads.OwnKeysView.as_view()),
     path("account/downloads/search", downloads.OwnSearchView.as_view()),
+    path("account/frontend", FrontendView.as_view()),
+    path("account/models", OwnModelsView.as_view()),
+    path("account/prompts", OwnPromptsView.as_view()),
     path("account/password", PasswordView.as_view()),
     path("join", link_pages.JoinPage.as_view()),
     path("reset", link_pages.ResetPage.as_view()),

@@ -10,6 +10,7 @@ from comfyproxy.calls import Call, Reply
 from comfyproxy.handlers import (
     about,
     cpe,
+    extension,
     forward,
     history,
     jobs,
@@ -34,6 +35,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "cpe_list": cpe.cpe_list,
     "cpe_save": cpe.cpe_save,
     "embeddings": models.embeddings,
+    "extensions": extension.extensions,
     "features": about.features,
     "folders_detailed": modelfiles.folders_detailed,
     "forward": forward.forward,
@@ -55,6 +57,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "models_in_folder": models.models_in_folder,
     "object_info": models.object_info,
     "object_info_one": models.object_info_one,
+    "own_extension": extension.own_extension,
     "own_files": history.own_files,
     "prompt_count": queue.prompt_count,
     "prompt_submit": prompts.prompt_submit,

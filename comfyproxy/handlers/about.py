@@ -5,16 +5,15 @@ from accounts.capabilities import Capability
 from comfyproxy import upstream
 from comfyproxy.calls import Call, Reply, empty_reply, json_reply
 from comfyproxy.filters.features import shown_features
-from comfyproxy.filters.system_stats import without_argv
+from comfyproxy.filters.system_stats import shown_stats
 from comfyproxy.ownership import upstream_client_id
 
 
 async def system_stats(call: Call) -> Reply:
     """`GET /system_stats`; the command line only for those who manage the backend."""
-    stats = await _json("/system_stats")
-    if not call.identity.can(Capability.MANAGE_BACKEND):
-        stats = without_argv(stats)
-    return json_reply(stats)
+    whole = call.identity.can(Capability.MANAGE_BACKEND)
+    manager = call.identity.can(Capability.ACCESS_MANAGER)
+    return json_reply(shown_stats(await _json("/system_stats"), whole=whole, manager=manager))
 
 
 async def features(call: Call) -> Reply:

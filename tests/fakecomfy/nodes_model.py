@@ -27,6 +27,22 @@ def load_checkpoint(context: NodeContext, ckpt_name: str) -> NodeOutput:
     return NodeOutput(tuple(parts))
 
 
+@node("ImageOnlyCheckpointLoader")
+def load_video_checkpoint(context: NodeContext, ckpt_name: str) -> NodeOutput:
+    kinds = ("MODEL", "CLIP_VISION", "VAE")
+    return NodeOutput(tuple(_model(context, kind, "checkpoints", ckpt_name) for kind in kinds))
+
+
+@node("StyleModelLoader")
+def load_style(context: NodeContext, style_model_name: str) -> NodeOutput:
+    return NodeOutput((_model(context, "STYLE_MODEL", "style_models", style_model_name),))
+
+
+@node("GLIGENLoader")
+def load_gligen(context: NodeContext, gligen_name: str) -> NodeOutput:
+    return NodeOutput((_model(context, "GLIGEN", "gligen", gligen_name),))
+
+
 @node("LoraLoader")
 def load_lora(
     context: NodeContext,

@@ -53,8 +53,6 @@ def test_each_user_is_comfyuis_only_user(
 @pytest.mark.parametrize(
     "path",
     [
-        "/extensions",
-        "/api/extensions",
         "/i18n",
         "/api/i18n",
         "/workflow_templates",

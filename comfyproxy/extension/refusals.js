@@ -1,0 +1,114 @@
+// Toasts for what the gateway refuses: what happened, and what to do.
+import { gettext, interpolate } from "./texts.js";
+
+export const TOASTS = "MSSLogin.Messages";
+const LIFE_MS = 12_000;
+// A page asks for one thing several times, and shows many pictures at once.
+const ONCE_MS = 5_000;
+
+// What each capability is for, to whoever lacks it.
+const LACKING = {
+  can_run: () => gettext("You may look at workflows here, but not run them."),
+  can_upload: () => gettext("You may not upload files here."),
+  can_modify_workflows: () =>
+    gettext("You may not save workflows on this server. Export yours to a file instead."),
+  can_access_manager: () => gettext("You may not use ComfyUI-Manager here."),
+};
+
+// code → (the refusal's JSON) → [summary, detail]
+const WORDS = {
+  MODEL_NOT_ALLOWED: (body) => [
+    gettext("This model is not yours to use"),
+    `${named(body)} ${gettext("Choose one that the tab “My models” lists, or ask an administrator for it.")}`,
+  ],
+  NODE_NOT_ALLOWED: (body) => [
+    gettext("This node is not yours to use"),
+    `${named(body)} ${gettext("Remove the node, or ask an administrator.")}`,
+  ],
+  FILE_NOT_ALLOWED: (body) => [
+    gettext("This file is not yours"),
+    `${named(body)} ${gettext("Upload it yourself, then choose it again.")}`,
+  ],
+  NSFW_BLOCKED: (body) => [
+    gettext("A picture is not shown"),
+    body.reason === "unchecked"
+      ? gettext("It is still being looked at. Try again in a moment.")
+      : gettext("Your account does not show explicit pictures. If it is none, ask an administrator to look at it."),
+  ],
+  QUOTA_EXCEEDED: () => [
+    gettext("That is more than you may have"),
+    gettext("Wait for a prompt to finish, or cancel one in the tab “My queue”. If it is about files, delete some."),
+  ],
+  PERMISSION_DENIED: (body) => [
+    gettext("Your role does not allow this"),
+    `${LACKING[body.permission]?.() ?? ""} ${gettext("If you need it, ask an administrator.")}`,
+  ],
+  THROTTLED: () => [gettext("Too many requests"), gettext("Wait a moment, then try again.")],
+  STORAGE_FULL: () => [
+    gettext("The server's disk is full"),
+    gettext("Nothing was saved. Tell an administrator."),
+  ],
+  UPSTREAM_UNREACHABLE: () => [
+    gettext("ComfyUI does not answer"),
+    gettext("It may be starting. If it stays so, tell an administrator."),
+  ],
+};
+WORDS.UPSTREAM_TIMEOUT = WORDS.UPSTREAM_UNREACHABLE;
+
+// Which model, node or file it is about: what the gateway wrote for the node's mark.
+function named(body) {
+  const nodes = Object.values(body.node_errors ?? {});
+  const details = nodes.flatMap((node) => node.errors ?? []).map((each) => each.details);
+  const first = details.find((text) => typeof text === "string" && text);
+  return first ? `${first}.` : "";
+}
+
+// A function that says a refusal in a toast: (its JSON) → whether there were words for it.
+export function explain(app) {
+  const said = new Map();
+  return (body) => {
+    const words = WORDS[body?.code]?.(body);
+    if (!words) return false;
+    if (app.extensionManager.setting.get(TOASTS) === false) return true;
+    const [summary, detail] = words.map((text) => text.trim());
+    const now = Date.now();
+    if (now - (said.get(summary + detail) ?? -ONCE_MS) >= ONCE_MS) {
+      said.set(summary + detail, now);
+      app.extensionManager.toast.add({ severity: "warn", summary, detail, life: LIFE_MS });
+    }
+    return true;
+  };
+}
+
+// Looks at every answer that the page gets. `session` is told of a login that is over.
+export function watchRefusals(app, session) {
+  const say = explain(app);
+  const look = async (answer) => {
+    if (answer.status === 401) return session.check();
+    const json = (answer.headers.get("content-type") ?? "").includes("json");
+    if (json) say(await answer.json().catch(() => null));
+  };
+  const original = app.api.fetchApi.bind(app.api);
+  app.api.fetchApi = async (...request) => {
+    const answer = await original(...request);
+    if (!answer.ok && !unasked(request[0])) void look(answer.clone());
+    return answer;
+  };
+  // Pictures are no calls: of one that does not come the address is asked once more, for why.
+  addEventListener(
+    "error",
+    async ({ target }) => {
+      if (!(target instanceof HTMLImageElement)) return;
+      const address = new URL(target.currentSrc || target.src, location.href);
+      if (address.origin !== location.origin || !/^(\/api)?\/view$/.test(address.pathname)) return;
+      const answer = await fetch(address).catch(() => null);
+      if (answer && !answer.ok) void look(answer);
+    },
+    true,
+  );
+}
+
+// The page asks for these by itself, and does well without an answer.
+function unasked(route) {
+  return /^\/(internal\/|manager\/|v2\/manager\/|customnode\/)/.test(String(route));
+}
