@@ -1,6 +1,7 @@
 """Routes whose bytes are not looked at: passed on as they are, both ways."""
 
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -30,6 +31,9 @@ async def forward(call: Call) -> Reply:
         # Nobody knows which file it is: a custom node's route answers with what it likes.
         if reply.stream is not None:
             reply.stream.close()
+        if reply.status >= HTTPStatus.BAD_REQUEST:
+            # aiohttp calls the nothing of a file that is not there octets. No body, no picture.
+            return Reply(reply.status)
         raise NsfwBlocked(reason="unknown")
     # A picture that says it is a text stays one to the browser.
     return replace(reply, headers=[*reply.headers, (b"x-content-type-options", b"nosniff")])

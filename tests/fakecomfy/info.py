@@ -77,9 +77,10 @@ def add_routes(routes: web.RouteTableDef, core: Core, web_root: Path) -> None:
 
     @routes.get("/fakepack/picture")
     async def fakepack_picture(request: web.Request) -> web.Response:
-        """Another: a picture of its own making, under the content type that is asked for."""
+        """Another: a picture of its own making, under the content type and status asked for."""
         kind = request.rel_url.query.get("type", "image/png")
-        return web.Response(body=b"\x89PNG\r\n\x1a\n picture", content_type=kind)
+        status = int(request.rel_url.query.get("status", 200))
+        return web.Response(body=b"\x89PNG\r\n\x1a\n picture", content_type=kind, status=status)
 
 
 def add_static(app: web.Application, core: Core) -> None:

@@ -119,6 +119,24 @@ def test_picture_that_a_route_calls_a_text_stays_one_to_the_browser(
     assert answer.headers["Content-Type"].startswith(kind)
 
 
+@pytest.mark.parametrize("status", [404, 418, 500])
+def test_refusal_of_a_route_stays_one_without_its_picture(
+    strict: Gateway, alice: Client, bob: Client, status: int
+) -> None:
+    strict.run(RULE)
+    path = f"/fakepack/picture?status={status}"
+    wait_until(lambda: bob.get(path).status_code == status, 10)
+    assert bob.get(path).content.endswith(b"picture")
+    answer = alice.get(path)
+    assert (answer.status_code, answer.content) == (status, b"")
+
+
+def test_file_that_is_not_there_is_not_taken_for_a_picture(alice: Client, bob: Client) -> None:
+    """aiohttp answers so under a content type that may be anything."""
+    for client in (alice, bob):
+        assert client.get("/api/global_subgraphs").status_code == 404
+
+
 def sent_pictures(client: Client, color: int) -> list[bytes]:
     """The finished pictures that a socket hears of a prompt."""
     graph = {
