@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from accounts import account_pages, link_pages, pages
 from accounts.api.account import PasswordView
 from accounts.api.views import GenerateTokenView
+from accounts.here import HereView
 from comfyproxy.account_files import FormerFilesPage
 from comfyproxy.account_prompts import OwnPromptsView
 from comfyproxy.api import (
@@ -37,6 +38,7 @@ urlpatterns = [
     path("account/downloads/keys", downloads.OwnKeysView.as_view()),
     path("account/downloads/search", downloads.OwnSearchView.as_view()),
     path("account/frontend", FrontendView.as_view()),
+    path("account/here", HereView.as_view()),
     path("account/models", OwnModelsView.as_view()),
     path("account/prompts", OwnPromptsView.as_view()),
     path("account/password", PasswordView.as_view()),
