@@ -48,6 +48,13 @@ class GatewayFormatter(logging.Formatter):
         return scrub(super().format(record))
 
 
+def refused_handshakes(record: logging.LogRecord) -> bool:
+    """Whether a line is another one than uvicorn's about a WebSocket that was refused by an HTTP
+    answer: its sansio implementation (0.54.0) takes that for an application that forgot to answer.
+    A page whose login is over would leave three such lines a second."""
+    return record.getMessage() != "ASGI callable returned without completing handshake."
+
+
 def config(level: str) -> dict[str, Any]:
     """A dictConfig for web, worker and commands alike."""
     return {
@@ -59,6 +66,7 @@ def config(level: str) -> dict[str, Any]:
                 "format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s",
             }
         },
+        "filters": {"handshakes": {"()": lambda: refused_handshakes}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
@@ -71,9 +79,9 @@ def config(level: str) -> dict[str, Any]:
                 "urllib3",
                 "django.channels",
                 "kombu",
-                "uvicorn.error",
             )
         }
+        | {"uvicorn.error": {"level": "WARNING", "filters": ["handshakes"]}}
         # The entry logs every refusal itself, of a broken form too.
         # Failed logins are rows of the audit log; axes would name their users here too.
         | {name: {"level": "CRITICAL"} for name in ("django.request", "python_multipart", "axes")},
