@@ -71,11 +71,12 @@ def log_in(page: Page, url: str, jwt: str) -> None:
     )
 
 
-def inaccessible(page: Page) -> list[str]:
-    """What axe-core finds against WCAG 2.2 A and AA on the page as it is: rule and where."""
+def inaccessible(page: Page, within: str | None = None) -> list[str]:
+    """What axe-core finds against WCAG 2.2 A and AA on the page as it is, or `within` what that
+    selector finds: rule and where."""
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
     options = {"runOnly": {"type": "tag", "values": rules}, "resultTypes": ["violations"]}
-    found = Axe().run(page, options=options).response["violations"]
+    found = Axe().run(page, context=within, options=options).response["violations"]
     return [
         f"{rule['id']}: {node['target']} {node.get('failureSummary', '')[:200]}"
         for rule in found

@@ -12,7 +12,7 @@ from tests.chromium import complaints, log_in
 from tests.client import Client
 
 # The page asks for news, whether models can be downloaded, and more. Nobody listens there: it
-# hears so at once, and the same everywhere.
+# hears so at once, and complains, now sooner, now later.
 NO_NETWORK: ProxySettings = {"server": "http://127.0.0.1:9", "bypass": "127.0.0.1"}
 
 SETTINGS = {
@@ -32,11 +32,42 @@ READY = """() => {
     return desk?.spinner === false && !!desk.workflow?.activeWorkflow;
 }"""
 
-# What it asks for last: the server has none of the models that its default workflow names.
-LAST = "/internal/folder_paths"
-
 UUID = re.compile(r"#?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+AWAY = "net::ERR_PROXY_CONNECTION_FAILED"
 PERCENTAGE = re.compile(r"[\d.]+%")
+
+
+class Troubles:
+    """What a page at an address complains about from now on, and its server's refusals."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self._url = url
+        self._complaints = complaints(page)
+        self._failures: set[str] = set()
+        page.on("response", self._answered)
+        page.on("requestfailed", self._failed)
+
+    def found(self) -> set[str]:
+        """All of it, free of what differs from one visit to the next."""
+        said = {
+            text.partition(": ")[2].replace(self._url, "")
+            for text in self._complaints
+            if AWAY not in text
+        }
+        return {PERCENTAGE.sub("#%", UUID.sub("#", text)) for text in said} | self._failures
+
+    def _answered(self, answer: Response) -> None:
+        if answer.status >= 400:
+            self._note(answer.request, str(answer.status))
+
+    def _failed(self, request: Request) -> None:
+        # Playwright calls it aborted when the page leaves an answer's body unread.
+        if request.failure != "net::ERR_ABORTED":
+            self._note(request, str(request.failure))
+
+    def _note(self, request: Request, trouble: str) -> None:
+        if request.url.startswith(self._url):
+            self._failures.add(f"{request.method} {urlsplit(request.url).path}: {trouble}")
 
 
 class FrontendPage:
@@ -45,10 +76,7 @@ class FrontendPage:
     def __init__(self, page: Page, url: str) -> None:
         self._page = page
         self._url = url
-        self._complaints = complaints(page)
-        self._failures: set[str] = set()
-        page.on("response", self._answered)
-        page.on("requestfailed", self._failed)
+        self._troubles = Troubles(page, url)
         self._browse = page.locator(".comfyui-workflows-browse")
         self._dialog = page.get_by_role("dialog")
         # The first node of the default workflow that has a text.
@@ -56,12 +84,13 @@ class FrontendPage:
 
     def open(self) -> Self:
         """Load the page, or load it anew."""
-        with self._page.expect_response(f"{self._url}{LAST}"):
-            if self._page.url.startswith(self._url):
-                self._page.reload()
-            else:
-                self._page.goto(self._url)
+        if self._page.url.startswith(self._url):
+            self._page.reload()
+        else:
+            self._page.goto(self._url)
         self._page.wait_for_function(READY)
+        # It goes on asking, for models that its default workflow names and for more.
+        self._page.wait_for_timeout(1000)
         self._page.get_by_role("button", name="Workflows (w)", exact=True).click()
         expect(self._browse).to_be_visible()
         expect(self._text).to_be_visible()
@@ -75,14 +104,14 @@ class FrontendPage:
         """That the workflow on the canvas is the one with this text."""
         expect(self._text).to_have_value(text)
 
-    def ask_to_save(self, name: str) -> None:
-        """Save what is on the canvas for the first time, whatever comes of it."""
+    def ask_to_save(self) -> None:
+        """Want what is on the canvas saved, whatever comes of it."""
         self._page.keyboard.press("Control+s")
-        self._dialog.get_by_role("textbox").fill(name)
-        self._page.keyboard.press("Enter")
 
     def save_as(self, name: str) -> None:
-        self.ask_to_save(name)
+        self.ask_to_save()
+        self._dialog.get_by_role("textbox").fill(name)
+        self._page.keyboard.press("Enter")
         expect(self._row(name)).to_be_visible()
         # Nor does it ask whether it may overwrite something.
         expect(self._dialog).to_have_count(0)
@@ -119,10 +148,8 @@ class FrontendPage:
         expect(self._page.locator("li[role=alert]").filter(has_text=text)).to_be_visible()
 
     def troubles(self) -> set[str]:
-        """What the page complained about, and its server's refusals, free of what differs from
-        one visit to the next."""
-        said = {text.partition(": ")[2].replace(self._url, "") for text in self._complaints}
-        return {PERCENTAGE.sub("#%", UUID.sub("#", text)) for text in said} | self._failures
+        """See Troubles."""
+        return self._troubles.found()
 
     def _row(self, name: str) -> Locator:
         return self._browse.get_by_role("treeitem", name=name, exact=True)
@@ -130,19 +157,6 @@ class FrontendPage:
     def _choose(self, name: str, item: str) -> None:
         self._row(name).click(button="right")
         self._page.get_by_role("menuitem", name=item, exact=True).click()
-
-    def _answered(self, answer: Response) -> None:
-        if answer.status >= 400:
-            self._note(answer.request, str(answer.status))
-
-    def _failed(self, request: Request) -> None:
-        # Playwright calls it aborted when the page leaves an answer's body unread.
-        if request.failure != "net::ERR_ABORTED":
-            self._note(request, str(request.failure))
-
-    def _note(self, request: Request, trouble: str) -> None:
-        if request.url.startswith(self._url):
-            self._failures.add(f"{request.method} {urlsplit(request.url).path}: {trouble}")
 
 
 @contextmanager

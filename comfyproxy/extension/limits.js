@@ -31,5 +31,16 @@ export function keepWithinRole(app, me, say) {
     }
   }
 
+  // The page asks for these whenever a model is missing or a prompt fails, does well without an
+  // answer, and complains about a refusal.
+  if (!me.permissions.can_manage_backend) {
+    Object.assign(app.api, {
+      getFolderPaths: async () => ({}),
+      getLogs: async () => "",
+      getRawLogs: async () => ({ entries: [] }),
+      subscribeLogs: async () => {},
+    });
+  }
+
   return { begin, nodeCreated };
 }

@@ -45,8 +45,8 @@ async function begin() {
       const session = watchSession(app, me, kept);
       watchRefusals(app, session);
       role.begin();
-      app.extensionManager.registerSidebarTab?.(queueTab(app, me));
-      app.extensionManager.registerSidebarTab?.(modelsTab(app, me));
+      app.extensionManager.registerSidebarTab?.(queueTab(app, me, session));
+      app.extensionManager.registerSidebarTab?.(modelsTab(me, session));
     },
   });
 }

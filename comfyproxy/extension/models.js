@@ -12,9 +12,9 @@ const STATUS = {
   cancelled: () => gettext("Cancelled"),
 };
 
-export function modelsTab(app, me) {
+export function modelsTab(me, session) {
   const title = gettext("My models");
-  const panel = new Panel(title, () => follow(me, panel.root));
+  const panel = new Panel(title, () => follow(me, session, panel.root));
   return {
     id: "mss-login-models",
     icon: "pi pi-box",
@@ -27,7 +27,7 @@ export function modelsTab(app, me) {
   };
 }
 
-function follow(me, root) {
+function follow(me, session, root) {
   const mayDownload = me.permissions.can_download_models;
   const note = element("p", { class: "mss-quiet", role: "status" });
   const list = element("div", {});
@@ -53,12 +53,12 @@ function follow(me, root) {
   let folders = {};
 
   async function load() {
-    const answer = await fetch("/account/models").catch(() => null);
-    if (!answer?.ok) {
+    const answer = await session.get("/account/models");
+    if (!answer) {
       note.textContent = gettext("The list is not to be had now. Open this tab again in a moment.");
       return;
     }
-    ({ folders } = await answer.json());
+    ({ folders } = answer);
     draw();
   }
 
@@ -83,9 +83,9 @@ function follow(me, root) {
   let finished = null;
   const refresh = oneAtATime(async () => {
     if (document.hidden) return;
-    const answer = await fetch("/account/downloads/jobs").catch(() => null);
-    if (!answer?.ok) return;
-    const found = (await answer.json()).jobs;
+    const answer = await session.get("/account/downloads/jobs");
+    if (!answer) return;
+    const found = answer.jobs;
     jobs.replaceChildren(...found.slice(0, 10).map(download));
     // A model that has come is in the lists from now on.
     const done = found.filter((job) => job.status === "completed").length;

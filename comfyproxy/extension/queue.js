@@ -22,9 +22,9 @@ const STATES = {
   lost: () => gettext("Lost when ComfyUI restarted"),
 };
 
-export function queueTab(app, me) {
+export function queueTab(app, me, session) {
   const title = gettext("My queue");
-  const panel = new Panel(title, () => follow(app, me, panel.root));
+  const panel = new Panel(title, () => follow(app, me, session, panel.root));
   return {
     id: "mss-login-queue",
     icon: "pi pi-list-check",
@@ -37,7 +37,7 @@ export function queueTab(app, me) {
   };
 }
 
-function follow(app, me, root) {
+function follow(app, me, session, root) {
   const { api } = app;
   const rows = new Map();
   const note = element("p", { class: "mss-quiet", role: "status" });
@@ -45,12 +45,12 @@ function follow(app, me, root) {
   root.replaceChildren(element("h2", {}, gettext("My queue")), note, list);
 
   const refresh = oneAtATime(async () => {
-    const answer = await fetch("/account/prompts").catch(() => null);
-    if (!answer?.ok) {
+    const answer = await session.get("/account/prompts");
+    if (!answer) {
       note.textContent = gettext("The list is not to be had now. It comes back by itself.");
       return;
     }
-    const { prompts } = await answer.json();
+    const { prompts } = answer;
     const empty = me.permissions.can_run
       ? gettext("Nothing yet. Press Run, and it appears here.")
       : gettext("You may look at workflows here, but not run them.");

@@ -55,12 +55,13 @@ const WORDS = {
 };
 WORDS.UPSTREAM_TIMEOUT = WORDS.UPSTREAM_UNREACHABLE;
 
-// Which model, node or file it is about: what the gateway wrote for the node's mark.
+// What it is about: the model if the gateway names one ("… loras/people/a.safetensors."), else
+// the node.
 function named(body) {
-  const nodes = Object.values(body.node_errors ?? {});
-  const details = nodes.flatMap((node) => node.errors ?? []).map((each) => each.details);
-  const first = details.find((text) => typeof text === "string" && text);
-  return first ? `${first}.` : "";
+  const [node] = Object.values(body.node_errors ?? {});
+  if (!node) return "";
+  const model = / (\w[\w-]*\/.+)\.$/.exec(node.errors?.[0]?.message ?? "")?.[1];
+  return `${model ?? node.class_type}.`;
 }
 
 // A function that says a refusal in a toast: (its JSON) → whether there were words for it.
@@ -94,15 +95,30 @@ export function watchRefusals(app, session) {
     if (!answer.ok && !unasked(request[0])) void look(answer.clone());
     return answer;
   };
-  // Pictures are no calls: of one that does not come the address is asked once more, for why.
+  watchPictures(look);
+}
+
+// Pictures are no calls, and those on the canvas are in no document, where their errors could be
+// heard. Of one that does not come the address is asked once more, for why.
+function watchPictures(look) {
+  const ask = async (text) => {
+    const address = new URL(text, location.href);
+    if (address.origin !== location.origin || !/^(\/api)?\/view$/.test(address.pathname)) return;
+    const answer = await fetch(address).catch(() => null);
+    if (answer && !answer.ok) void look(answer);
+  };
+  if ("responseStatus" in PerformanceResourceTiming.prototype) {
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) {
+        if (entry.responseStatus === 403 && entry.initiatorType !== "fetch") void ask(entry.name);
+      }
+    }).observe({ type: "resource" });
+    return;
+  }
   addEventListener(
     "error",
-    async ({ target }) => {
-      if (!(target instanceof HTMLImageElement)) return;
-      const address = new URL(target.currentSrc || target.src, location.href);
-      if (address.origin !== location.origin || !/^(\/api)?\/view$/.test(address.pathname)) return;
-      const answer = await fetch(address).catch(() => null);
-      if (answer && !answer.ok) void look(answer);
+    ({ target }) => {
+      if (target instanceof HTMLImageElement) void ask(target.currentSrc || target.src);
     },
     true,
   );

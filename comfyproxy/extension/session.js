@@ -1,4 +1,5 @@
 // A login that ends while the page is open: the way to /login and back, the workflow kept.
+import { element } from "./elements.js";
 import { gettext, interpolate } from "./texts.js";
 
 const KEPT = "mss-login.workflow";
@@ -8,37 +9,46 @@ const ASK_MS = 3_000;
 export function watchSession(app, me, kept) {
   let asking = false;
   let timer = null;
+  let question = null;
 
   async function check() {
     if (asking) return;
     asking = true;
     try {
       const answer = await fetch("/account/frontend", { cache: "no-store" }).catch(() => null);
-      if (answer?.status === 401) await toLogin();
-      else if (answer?.ok) await sameStill(await answer.json());
+      if (answer?.status === 401) loggedOut();
+      else if (answer?.ok) loggedIn(await answer.json());
     } finally {
       asking = false;
     }
   }
 
-  async function toLogin() {
+  function loggedOut() {
     kept.keep();
-    const yes = await app.extensionManager.dialog.confirm({
-      title: gettext("You are logged out"),
-      message: gettext("Log in again to go on. Your workflow stays as it is."),
-    });
-    if (yes) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    question ??= ask(
+      gettext("You are logged out"),
+      gettext("Log in again to go on. Your workflow stays as it is."),
+      gettext("Log in"),
+      () => location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`),
+    );
   }
 
-  async function sameStill(now) {
-    kept.forget();
-    if (now.username === me.username) return;
-    // Somebody else logged in, in another tab: nothing here is theirs.
-    const yes = await app.extensionManager.dialog.confirm({
-      title: interpolate(gettext("You are %(name)s now"), { name: now.username }),
-      message: gettext("This page was loaded for somebody else. Load it anew?"),
-    });
-    if (yes) location.reload();
+  function loggedIn(now) {
+    if (now.username === me.username) {
+      // In another tab, maybe: there is nothing left to ask.
+      kept.forget();
+      question?.remove();
+      question = null;
+    } else if (question?.dataset.name !== now.username) {
+      question?.remove();
+      question = ask(
+        interpolate(gettext("You are %(name)s now"), { name: now.username }),
+        gettext("This page was loaded for somebody else. Load it anew to go on."),
+        gettext("Load anew"),
+        () => location.reload(),
+      );
+      question.dataset.name = now.username;
+    }
   }
 
   app.api.addEventListener("reconnecting", () => {
@@ -50,7 +60,37 @@ export function watchSession(app, me, kept) {
     timer = null;
     void check();
   });
-  return { check };
+  // The JSON at an address of ours; null if it is not to be had.
+  async function get(address) {
+    const answer = await fetch(address).catch(() => null);
+    if (answer?.status === 401) void check();
+    return answer?.ok ? answer.json() : null;
+  }
+
+  return { check, get };
+}
+
+// A dialog of our own: ComfyUI's could not be closed again when the question is settled.
+function ask(title, text, yes, act) {
+  const heading = element("h2", { id: "mss-question" }, title);
+  const dialog = element(
+    "dialog",
+    { class: "mss-dialog", "aria-labelledby": "mss-question" },
+    heading,
+    element("p", {}, text),
+    element(
+      "div",
+      { class: "mss-row" },
+      element("button", { type: "button", onclick: () => dialog.close() }, gettext("Later")),
+      element("button", { type: "button", class: "mss-yes", onclick: act }, yes),
+    ),
+  );
+  // The page's own shortcuts are not meant while it is open.
+  dialog.addEventListener("keydown", (event) => event.stopPropagation());
+  document.body.append(dialog);
+  dialog.showModal();
+  dialog.querySelector(".mss-yes").focus();
+  return dialog;
 }
 
 // Keeps the open workflow over a login, in this tab's storage. ComfyUI's page does so itself
