@@ -68,7 +68,7 @@ def find_credential(
         for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
             if name in QUERY_NAMES:
                 return Credential(_bounded(value), Place.QUERY)
-    token = _cookie(headers)
+    token = cookie(headers, COOKIE_NAME)
     return Credential(_bounded(token), Place.COOKIE) if token else None
 
 
@@ -102,15 +102,15 @@ def _bounded(token: str) -> str:
     return token
 
 
-def _cookie(headers: RawHeaders) -> str | None:
-    """The first cookie of our name. Other programs on this host set cookies too, some of them
+def cookie(headers: RawHeaders, name: str) -> str | None:
+    """The first cookie of that name. Other programs on this host set cookies too, some of them
     malformed; a parser that gives up at one of those would lock its owner out here."""
-    for name, value in headers:
-        if name == b"cookie":
+    for header_name, value in headers:
+        if header_name == b"cookie":
             for pair in value.decode("latin-1").split(";"):
                 key, _, text = pair.partition("=")
-                if key.strip() == COOKIE_NAME and (token := text.strip().strip('"')):
-                    return token
+                if key.strip() == name and (found := text.strip().strip('"')):
+                    return found
     return None
 
 

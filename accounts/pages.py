@@ -11,7 +11,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import errors, guests, login, mail, mfa, services
+from accounts import errorpages, errors, guests, login, mail, mfa, services
 from accounts.api.base import GatewayView, flag, validated
 from accounts.api.errors import gateway_error
 from accounts.api.serializers import LoginSerializer, RegisterSerializer
@@ -49,17 +49,21 @@ class Page(GatewayView):
     def get_exception_handler(self) -> Any:
         return self._refuse
 
-    def _refuse(self, exc: Exception, context: Any) -> HttpResponseBase:
+    def _refuse(self, exc: Exception, _context: Any) -> HttpResponseBase:
         refusal = gateway_error(exc)
         request = self.request
-        if wants_page(request) and request.method == "POST" and refusal.status != 404:
-            response: HttpResponseBase = self.page(
-                request, status=refusal.status, error=refusal.message, **self.page_context(request)
-            )
-            for name, value in refusal.headers.items():
-                response[name] = value
-            return response
-        return Response(refusal.body(), status=refusal.status, headers=refusal.headers)
+        if not wants_page(request):
+            return Response(refusal.body(), status=refusal.status, headers=refusal.headers)
+        response: HttpResponseBase
+        if request.method == "POST" and refusal.status != 404:
+            context = {"error": refusal.message, **self.page_context(request)}
+            response = self.page(request, status=refusal.status, **context)
+        else:
+            told = errorpages.context_of(refusal)
+            response = render(request._request, errorpages.TEMPLATE, told, status=refusal.status)
+        for name, value in refusal.headers.items():
+            response[name] = value
+        return response
 
     def page_context(self, request: Request) -> dict[str, Any]:
         """What the template needs to show the form again after a refusal."""

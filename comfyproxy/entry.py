@@ -1,10 +1,12 @@
 """Where ComfyUI's addresses come in: admit, then the lane that the table names."""
 
+import asyncio
 import logging
 from typing import Final
 from urllib.parse import urlencode
 
 from accounts.credentials import header, without_tokens
+from accounts.errorpages import error_page
 from accounts.errors import GatewayError, InternalError, NotFound, TooLarge, Unauthenticated
 from comfyproxy import stream
 from comfyproxy.asgitypes import App, Message, Receive, Scope, Send
@@ -46,7 +48,7 @@ class ComfyEntry:
             return
         log_refusal(scope, refused)
         if not started:
-            await stream.send_reply(refusal_reply(scope, refused), scope["method"], send)
+            await stream.send_reply(await refusal_reply(scope, refused), scope["method"], send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         admitted = await admit(scope)
@@ -100,15 +102,19 @@ def limited(app: App, limit: int) -> App:
     return wrapped
 
 
-def refusal_reply(scope: Scope, error: GatewayError) -> Reply:
-    """JSON for clients; for a person's browser that is not logged in, the way to /login."""
-    if isinstance(error, Unauthenticated) and is_navigation(scope):
+async def refusal_reply(scope: Scope, error: GatewayError) -> Reply:
+    """JSON for clients; for a person's browser a page, or, if nobody is logged in, the way to
+    /login."""
+    if not is_navigation(scope):
+        return refusal(error)
+    if isinstance(error, Unauthenticated):
         target = scope["raw_path"].decode("latin-1")
         query = without_tokens(scope["query_string"]).decode("latin-1")
         wanted = f"{target}?{query}" if query else target
         location = f"/login?{urlencode({'next': wanted})}" if wanted != "/" else "/login"
         return Reply(302, [(b"location", location.encode()), (b"cache-control", b"no-store")])
-    return refusal(error)
+    # A template may have to be read from the disk.
+    return Reply(*await asyncio.to_thread(error_page, error, scope["headers"]))
 
 
 def is_navigation(scope: Scope) -> bool:

@@ -18,8 +18,8 @@ from accounts.errors import (
     NotFound,
 )
 from comfyproxy.asgitypes import App, Message, Receive, Scope, Send
-from comfyproxy.calls import Reply, refusal
-from comfyproxy.entry import limited
+from comfyproxy.calls import Reply
+from comfyproxy.entry import limited, refusal_reply
 from comfyproxy.gate import log_refusal
 from comfyproxy.paths import canonical
 from comfyproxy.stream import send_reply
@@ -94,9 +94,9 @@ class Front:
         reply: Reply | None = None
         blocked = await _blocked(scope)
         if blocked is not None:
-            reply = _refused(scope, blocked)
+            reply = await _refused(scope, blocked)
         elif not _host_is_ours(scope):
-            reply = _refused(
+            reply = await _refused(
                 scope, BadRequest("This host name is not configured. Set MSS_ALLOWED_HOSTS.")
             )
         elif settings.MSS_FORCE_HTTPS and scope["scheme"] == "http":
@@ -110,7 +110,7 @@ class Front:
         try:
             await self._app(scope)(scope, receive, send)
         except GatewayError as error:
-            await send_reply(_refused(scope, error), method, send)
+            await send_reply(await _refused(scope, error), method, send)
 
     def _app(self, scope: Scope) -> App:
         """Whose address it is; below /api too, as ComfyUI's frontend asks for everything.
@@ -175,9 +175,9 @@ def _host_is_ours(scope: Scope) -> bool:
     return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
 
 
-def _refused(scope: Scope, error: GatewayError) -> Reply:
+async def _refused(scope: Scope, error: GatewayError) -> Reply:
     log_refusal(scope, error)
-    return refusal(error)
+    return await refusal_reply(scope, error)
 
 
 def _to_https(scope: Scope) -> Reply:
