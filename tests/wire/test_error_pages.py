@@ -83,9 +83,10 @@ def check_page(answer: requests.Response, status: int, code: str, *texts: str) -
 def test_person_whose_role_may_not_look_is_told_so(guest: Client, path: str) -> None:
     page = guest.get(path, headers=BROWSER)
     check_page(page, 403, "PERMISSION_DENIED", "Your role does not allow this", 'href="/logout"')
-    check_refusal(guest.get(path), 403, "PERMISSION_DENIED")
+    check_refusal(guest.get(path), 403, "PERMISSION_DENIED", permission="can_access_api")
     for api in ("/api/queue", "/api/view?filename=x.png"):
-        check_refusal(guest.get(api, headers=BROWSER), 403, "PERMISSION_DENIED")
+        answer = guest.get(api, headers=BROWSER)
+        check_refusal(answer, 403, "PERMISSION_DENIED", permission="can_access_api")
 
 
 def test_person_opens_a_picture_that_is_not_theirs_and_is_told_so(alice: Client) -> None:
