@@ -8,7 +8,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import challenges, errors, login, mfa, services
+from accounts import challenges, errors, languages, login, mfa, services
 from accounts.api.base import GatewayView, validated
 from accounts.api.mfa import complete, known_user
 from accounts.api.passkeys import passkey_options
@@ -19,6 +19,8 @@ from accounts.challenges import Purpose
 from accounts.middleware import check_own_page, cookie_identity
 from accounts.models import Challenge, User
 from accounts.pages import Page, finished_login, sent_credential, text_field
+from accounts.sentences import english
+from accounts.telling import told
 
 
 class MfaPage(Page):
@@ -41,7 +43,7 @@ class MfaPage(Page):
             return HttpResponseRedirect("/login")
         if text_field(request, "begin"):
             if row.purpose != Purpose.SETUP:
-                raise errors.PermissionDenied("Your second factor is set up already.")
+                raise errors.PermissionDenied(english("Your second factor is set up already."))
             mfa.require_unenrolled(row)
             context = self._context(row)
             return self.page(request, **{**context, "setup": mfa.begin_setup(known_user(row))})
@@ -111,6 +113,10 @@ class AccountPage(Page):
         return self.page(
             request,
             user=user,
+            role=told(user.role.title),
+            languages=languages.choices(),
+            # Who shares the account chose for this browser alone.
+            language=languages.kept(request._request) if user.shared else user.language,
             teams=list(user.groups.filter(role=None).values_list("name", flat=True)),
             mfa_enabled=mfa.is_enrolled(user),
             has_app=mfa.has_app(user),
@@ -120,5 +126,5 @@ class AccountPage(Page):
             may_download=Capability.DOWNLOAD_MODELS in held,
             may_have_tokens=Capability.HAVE_API_TOKENS in held,
             may_have_endless=Capability.HAVE_NON_EXPIRING_JWT in held,
-            scopes=[(str(cap), text) for cap, text in DESCRIPTIONS.items() if cap in held],
+            scopes=[(str(cap), told(text)) for cap, text in DESCRIPTIONS.items() if cap in held],
         )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from accounts.sentences import english
+
 
 class Capability(StrEnum):
     """What an identity may do. The value is the Django permission's codename."""
@@ -29,20 +31,22 @@ class Capability(StrEnum):
 
 
 DESCRIPTIONS: Final[dict[Capability, str]] = {
-    Capability.RUN: "Run prompts, and cancel or remove one's own",
-    Capability.UPLOAD: "Upload pictures and masks",
-    Capability.ACCESS_API: "Use ComfyUI's pages and API at all",
-    Capability.ACCESS_MANAGER: "Use ComfyUI-Manager",
-    Capability.ACCESS_EXTENSIONS: "Use routes added by custom nodes",
-    Capability.MODIFY_WORKFLOWS: "Save, move and delete one's own workflows",
-    Capability.HAVE_API_TOKENS: "Create API tokens",
-    Capability.HAVE_NON_EXPIRING_JWT: "Create API tokens that never expire",
-    Capability.VIEW_ALL_COMFYUI_ITEMS: "See and use every model",
-    Capability.DOWNLOAD_MODELS: "Download models from CivitAI and Hugging Face",
-    Capability.MANAGE_MODEL_SHARING: "Grant models to others",
-    Capability.SEE_RESTRICTED_SETTINGS: "See and change settings that are locked for others",
-    Capability.MANAGE_BACKEND: "Free memory, interrupt others, clear the whole queue",
-    Capability.VIEW_ALL_HISTORY: "See other users' queue, history and outputs",
+    Capability.RUN: english("Run prompts, and cancel or remove one's own"),
+    Capability.UPLOAD: english("Upload pictures and masks"),
+    Capability.ACCESS_API: english("Use ComfyUI's pages and API at all"),
+    Capability.ACCESS_MANAGER: english("Use ComfyUI-Manager"),
+    Capability.ACCESS_EXTENSIONS: english("Use routes added by custom nodes"),
+    Capability.MODIFY_WORKFLOWS: english("Save, move and delete one's own workflows"),
+    Capability.HAVE_API_TOKENS: english("Create API tokens"),
+    Capability.HAVE_NON_EXPIRING_JWT: english("Create API tokens that never expire"),
+    Capability.VIEW_ALL_COMFYUI_ITEMS: english("See and use every model"),
+    Capability.DOWNLOAD_MODELS: english("Download models from CivitAI and Hugging Face"),
+    Capability.MANAGE_MODEL_SHARING: english("Grant models to others"),
+    Capability.SEE_RESTRICTED_SETTINGS: english(
+        "See and change settings that are locked for others"
+    ),
+    Capability.MANAGE_BACKEND: english("Free memory, interrupt others, clear the whole queue"),
+    Capability.VIEW_ALL_HISTORY: english("See other users' queue, history and outputs"),
 }
 
 
@@ -81,9 +85,9 @@ _POWER = _USER | {
 }
 
 DEFAULT_ROLES: Final = (
-    DefaultRole(OWNER_SLUG, "Owner", OWNER_RANK, frozenset(Capability), is_staff=True),
-    DefaultRole(ADMIN_SLUG, "Admin", ADMIN_RANK, frozenset(Capability), is_staff=True),
-    DefaultRole("power", "Power user", 60, _POWER),
-    DefaultRole("user", "User", 40, _USER),
-    DefaultRole("guest", "Guest", 20, frozenset({Capability.ACCESS_API})),
+    DefaultRole(OWNER_SLUG, english("Owner"), OWNER_RANK, frozenset(Capability), is_staff=True),
+    DefaultRole(ADMIN_SLUG, english("Admin"), ADMIN_RANK, frozenset(Capability), is_staff=True),
+    DefaultRole("power", english("Power user"), 60, _POWER),
+    DefaultRole("user", english("User"), 40, _USER),
+    DefaultRole("guest", english("Guest"), 20, frozenset({Capability.ACCESS_API})),
 )

@@ -12,13 +12,14 @@ from django.utils import timezone
 
 from accounts import errors
 from accounts.models import Challenge, User
+from accounts.sentences import english
 from accounts.tokens import token_hash
 
 PREFIX: Final = "mfa_"
 # More at a time nobody needs; fewer would let two devices of one person get in each other's way.
 MAX_OPEN: Final = 10
 
-VOID: Final = "This login is void. Log in again."
+VOID: Final = english("This login is void. Log in again.")
 # In a row's data: which password was right when it began. With another one it is void, also if
 # that was set between the check of the password and the making of the row.
 PASSWORD: Final = "password"  # noqa: S105 - a key, not a secret
@@ -62,7 +63,7 @@ def find(token: str, *purposes: str) -> Challenge:
     if row.data.get(PASSWORD) != _password_of(row.user):
         raise errors.TokenInvalid(VOID)
     if row.expires_at <= timezone.now():
-        raise errors.TokenExpired("This took too long. Log in again.")
+        raise errors.TokenExpired(english("This took too long. Log in again."))
     return row
 
 

@@ -11,6 +11,7 @@ from django.utils.translation.trans_real import parse_accept_lang_header as pars
 
 from accounts.credentials import RawHeaders, cookie, header
 from accounts.errors import GatewayError
+from accounts.telling import told
 
 TEMPLATE: Final = "error.html"
 # Served beside Django's middleware, which gives its pages the same.
@@ -67,7 +68,7 @@ def context_of(error: GatewayError) -> dict[str, Any]:
             _("Try again. If it stays so, tell an administrator."),
         )
     else:
-        title, text = _("This was refused"), error.message
+        title, text = _("This was refused"), told(error.message)
     return {
         "title": title,
         "text": text,

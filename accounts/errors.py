@@ -17,13 +17,15 @@ The wire form is `{"error": sentence, "code": code, …fields}` (API.md section 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from accounts.sentences import english
+
 
 class GatewayError(Exception):
     """A refusal with a stable code. Subclasses fix code, status and a default sentence."""
 
     code: ClassVar[str] = "INTERNAL_ERROR"
     status: ClassVar[int] = 500
-    sentence: ClassVar[str] = "Something went wrong on the server. Try again later."
+    sentence: ClassVar[str] = english("Something went wrong on the server. Try again later.")
 
     def __init__(
         self,
@@ -51,22 +53,22 @@ class InternalError(GatewayError):
 class BadRequest(GatewayError):
     code = "BAD_REQUEST"
     status = 400
-    sentence = "The request is not understood."
+    sentence = english("The request is not understood.")
 
 
 class BadPath(BadRequest):
     code = "BAD_PATH"
-    sentence = "The address is not valid."
+    sentence = english("The address is not valid.")
 
 
 class InvalidJson(BadRequest):
     code = "INVALID_JSON"
-    sentence = "The body is not valid JSON."
+    sentence = english("The body is not valid JSON.")
 
 
 class InvalidCode(BadRequest):
     code = "INVALID_CODE"
-    sentence = "The code is wrong, or was used already. Try the next one."
+    sentence = english("The code is wrong, or was used already. Try the next one.")
 
 
 class Unauthenticated(GatewayError):
@@ -80,63 +82,63 @@ class Unauthenticated(GatewayError):
 
 class AuthRequired(Unauthenticated):
     code = "AUTH_REQUIRED"
-    sentence = "Log in, or send a token."
+    sentence = english("Log in, or send a token.")
 
 
 class TokenInvalid(Unauthenticated):
     code = "TOKEN_INVALID"
-    sentence = "The token is not valid. Log in again."
+    sentence = english("The token is not valid. Log in again.")
 
 
 class TokenExpired(Unauthenticated):
     code = "TOKEN_EXPIRED"
-    sentence = "The token has expired. Log in again."
+    sentence = english("The token has expired. Log in again.")
 
 
 class TokenRevoked(Unauthenticated):
     code = "TOKEN_REVOKED"
-    sentence = "The token was revoked. Log in again."
+    sentence = english("The token was revoked. Log in again.")
 
 
 class InvalidCredentials(Unauthenticated):
     code = "INVALID_CREDENTIALS"
-    sentence = "User name or password is wrong."
+    sentence = english("User name or password is wrong.")
 
 
 class PermissionDenied(GatewayError):
     code = "PERMISSION_DENIED"
     status = 403
-    sentence = "Your role does not allow this."
+    sentence = english("Your role does not allow this.")
 
 
 class CrossOrigin(GatewayError):
     code = "CROSS_ORIGIN"
     status = 403
-    sentence = "This request came from another site's page and was refused."
+    sentence = english("This request came from another site's page and was refused.")
 
 
 class IpBlocked(GatewayError):
     code = "IP_BLOCKED"
     status = 403
-    sentence = "This address may not use the server."
+    sentence = english("This address may not use the server.")
 
 
 class ModelNotAllowed(GatewayError):
     code = "MODEL_NOT_ALLOWED"
     status = 403
-    sentence = "The prompt uses a model that you were not given."
+    sentence = english("The prompt uses a model that you were not given.")
 
 
 class FileNotAllowed(GatewayError):
     code = "FILE_NOT_ALLOWED"
     status = 403
-    sentence = "The prompt names a file that is not yours."
+    sentence = english("The prompt names a file that is not yours.")
 
 
 class NodeNotAllowed(GatewayError):
     code = "NODE_NOT_ALLOWED"
     status = 403
-    sentence = "The prompt uses a node that your role does not allow."
+    sentence = english("The prompt uses a node that your role does not allow.")
 
 
 class NsfwBlocked(GatewayError):
@@ -144,55 +146,55 @@ class NsfwBlocked(GatewayError):
 
     code = "NSFW_BLOCKED"
     status = 403
-    sentence = "Your account does not show explicit images, and this is taken for one."
+    sentence = english("Your account does not show explicit images, and this is taken for one.")
 
 
 class NotFound(GatewayError):
     code = "NOT_FOUND"
     status = 404
-    sentence = "There is nothing here."
+    sentence = english("There is nothing here.")
 
 
 class MethodNotAllowed(GatewayError):
     code = "METHOD_NOT_ALLOWED"
     status = 405
-    sentence = "This method does not work here."
+    sentence = english("This method does not work here.")
 
 
 class Conflict(GatewayError):
     code = "CONFLICT"
     status = 409
-    sentence = "This is taken already."
+    sentence = english("This is taken already.")
 
 
 class TooLarge(GatewayError):
     code = "TOO_LARGE"
     status = 413
-    sentence = "The request is too large."
+    sentence = english("The request is too large.")
 
 
 class Throttled(GatewayError):
     code = "THROTTLED"
     status = 429
-    sentence = "Too many requests. Wait a moment."
+    sentence = english("Too many requests. Wait a moment.")
 
 
 class LockedOut(GatewayError):
     code = "LOCKED_OUT"
     status = 429
-    sentence = "Too many wrong passwords or codes. Wait, then try again."
+    sentence = english("Too many wrong passwords or codes. Wait, then try again.")
 
 
 class QuotaExceeded(GatewayError):
     code = "QUOTA_EXCEEDED"
     status = 429
-    sentence = "You have as many prompts waiting as your role allows. Wait for one to run."
+    sentence = english("You have as many prompts waiting as your role allows. Wait for one to run.")
 
 
 class UpstreamUnreachable(GatewayError):
     code = "UPSTREAM_UNREACHABLE"
     status = 502
-    sentence = "ComfyUI does not answer. Ask the administrator whether it runs."
+    sentence = english("ComfyUI does not answer. Ask the administrator whether it runs.")
 
 
 class UpstreamBroke(UpstreamUnreachable):
@@ -202,16 +204,16 @@ class UpstreamBroke(UpstreamUnreachable):
 class UpstreamTimeout(GatewayError):
     code = "UPSTREAM_TIMEOUT"
     status = 504
-    sentence = "ComfyUI took too long to answer. Try again."
+    sentence = english("ComfyUI took too long to answer. Try again.")
 
 
 class Busy(GatewayError):
     code = "BUSY"
     status = 503
-    sentence = "Another change of these files is still going on. Try again."
+    sentence = english("Another change of these files is still going on. Try again.")
 
 
 class StorageFull(GatewayError):
     code = "STORAGE_FULL"
     status = 507
-    sentence = "The server's disk is full; nothing was changed. Tell the administrator."
+    sentence = english("The server's disk is full; nothing was changed. Tell the administrator.")

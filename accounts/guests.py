@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from accounts import errors, mfa, services
 from accounts.audit import audit
 from accounts.models import Role, Session, User
+from accounts.sentences import english
 
 GUEST_SLUG: Final = "guest"
 MAX_NAMES: Final = 100
@@ -22,10 +23,10 @@ def account() -> User:
             factor, which nobody could have for all
     """
     if not settings.MSS_GUEST_LOGIN:
-        raise errors.PermissionDenied("Guest access is off.")
+        raise errors.PermissionDenied(english("Guest access is off."))
     user = _found() or _made()
     if not user.is_active or mfa.is_required(user):
-        raise errors.PermissionDenied("Guests may not come in at the moment.")
+        raise errors.PermissionDenied(english("Guests may not come in at the moment."))
     return user
 
 

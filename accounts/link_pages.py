@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.utils.translation import get_language
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
@@ -16,6 +17,8 @@ from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.login import client_ip
 from accounts.middleware import check_own_page
 from accounts.pages import Page, proceed, text_field, wants_page
+from accounts.sentences import english
+from accounts.telling import told
 
 MAX_TOKEN_CHARS = 200
 
@@ -42,7 +45,7 @@ class LinkPage(Page):
     def _refuse(self, exc: Exception, context: Any) -> HttpResponseBase:
         if not isinstance(exc, errors.TokenInvalid) or not wants_page(self.request._request):
             return super()._refuse(exc, context)
-        response = self.page(self.request, status=exc.status, error=exc.message, no_form=True)
+        response = self.page(self.request, status=exc.status, error=told(exc.message), no_form=True)
         for name, value in exc.headers.items():
             response[name] = value
         return response
@@ -79,7 +82,7 @@ def _invited(token: str) -> dict[str, Any]:
     """What the form shows of an invitation. Who invites stays out: links get passed on."""
     link = links.open_invitation(token)
     assert link.role is not None
-    return {"invite_token": token, "role": link.role.title}
+    return {"invite_token": token, "role": told(link.role.title)}
 
 
 class ResetPage(LinkPage):
@@ -99,7 +102,7 @@ class ResetPage(LinkPage):
             keep_tokens=flag(request.data, "keep_tokens"),
             ip=client_ip(request._request),
         )
-        said = "Your new password is set. Log in with it."
+        said = told(english("Your new password is set. Log in with it."))
         if not wants_page(request._request):
             return Response({"message": said})
         messages.success(request._request, said)
@@ -138,11 +141,13 @@ class ForgotPage(Page):
         name = validated(ForgotSerializer, request.data)["username"]
         # The worker looks for the account, so that the time taken here tells nothing.
         tasks.mail_forgotten_password.delay(
-            name, mail.origin(request._request), client_ip(request._request)
+            name, mail.origin(request._request), client_ip(request._request), get_language()
         )
-        said = (
-            "If there is such an account and it has an e-mail address, a link is on its way "
-            "there. It works for 24 hours. No mail in a few minutes? Ask the administrator."
+        said = told(
+            english(
+                "If there is such an account and it has an e-mail address, a link is on its way "
+                "there. It works for 24 hours. No mail in a few minutes? Ask the administrator."
+            )
         )
         if not wants_page(request._request):
             return Response({"message": said})

@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts import errors, lockout, services, tokens
 from accounts.audit import audit
 from accounts.models import AccountLink, Role, User
+from accounts.sentences import english
 
 INVITATION_DAYS: Final = 7
 MAX_INVITATION_DAYS: Final = 90
@@ -83,7 +84,7 @@ def _found(kind: AccountLink.Kind, token: str) -> AccountLink:
 
 
 def _void() -> errors.TokenInvalid:
-    return errors.TokenInvalid("This link does not work any more. Ask for a new one.")
+    return errors.TokenInvalid(english("This link does not work any more. Ask for a new one."))
 
 
 def _use(link: AccountLink) -> None:

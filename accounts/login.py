@@ -15,12 +15,14 @@ from django.http.response import HttpResponseBase
 from django.utils.http import url_has_allowed_host_and_scheme
 from rest_framework.response import Response
 
-from accounts import challenges, errors, lockout, mfa, passkeys, services
+from accounts import challenges, errors, languages, lockout, mfa, passkeys, services
 from accounts.audit import audit
 from accounts.credentials import COOKIE_NAME
 from accounts.mfa_models import CHALLENGE_MINUTES
 from accounts.middleware import client_ip
 from accounts.models import Challenge, Session, User
+from accounts.sentences import english
+from accounts.telling import told
 
 HOME = "/"
 NO_GOALS = frozenset({"login", "logout", "t"})
@@ -96,10 +98,10 @@ def second_step(
     `data`: what goes on afterwards needs it."""
     token = challenges.begin(user, due, data)
     if due is Challenge.Purpose.SETUP:
-        message = "Your account needs a second factor. Set it up to log in."
+        message = told(english("Your account needs a second factor. Set it up to log in."))
         return token, {"message": message, "mfa_setup_required": True, "mfa_temp_token": token}
     return token, {
-        "message": "Send the code of your second factor.",
+        "message": told(english("Send the code of your second factor.")),
         "mfa_required": True,
         "mfa_temp_token": token,
         "methods": mfa.methods(user),
@@ -120,7 +122,8 @@ def finished(
 ) -> HttpResponseBase:
     """The answer of a finished login to a client, with the browser's cookie."""
     session, jwt = log_in(request, user, second_factor=second_factor)
-    response = Response({"message": "You are logged in.", "jwt_token": jwt, "redirect_url": target})
+    message = told(english("You are logged in."))
+    response = Response({"message": message, "jwt_token": jwt, "redirect_url": target})
     set_cookie(response, request, session, jwt)
     return response
 
@@ -128,7 +131,7 @@ def finished(
 def set_cookie(
     response: HttpResponseBase, request: HttpRequest, session: Session, jwt: str
 ) -> None:
-    """The browser's copy of the session."""
+    """The browser's copy of the session, and the language that its user chose."""
     lifetime = session.expires_at - session.created_at
     response.set_cookie(
         COOKIE_NAME,
@@ -138,6 +141,8 @@ def set_cookie(
         secure=request.is_secure(),
         samesite="Strict",
     )
+    if session.user.language:
+        languages.remember(response, request, session.user.language)
 
 
 def set_waiting_cookie(response: HttpResponseBase, request: HttpRequest, token: str) -> None:

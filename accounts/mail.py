@@ -11,7 +11,9 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port
 from django.template.loader import render_to_string
 
+from accounts import languages
 from accounts.models import AccountLink
+from accounts.telling import told
 
 logger = logging.getLogger(__name__)
 
@@ -41,15 +43,17 @@ def can_be_asked(request: HttpRequest) -> bool:
 
 
 def send_invitation(link: AccountLink, url: str) -> bool:
-    """Mail an invitation to its address; whether that worked."""
+    """Mail an invitation to its address, in the language of who invites; whether that worked."""
     assert link.role is not None
-    return _send(link, "invitation", url, role=link.role.title)
+    with languages.spoken(link.created_by.language if link.created_by else ""):
+        return _send(link, "invitation", url, role=told(link.role.title))
 
 
 def send_password_link(link: AccountLink, url: str) -> bool:
     """Mail a password link to the address of its account; whether that worked."""
     assert link.user is not None
-    return _send(link, "password", url, username=link.user.username)
+    with languages.spoken(link.user.language):
+        return _send(link, "password", url, username=link.user.username)
 
 
 def _send(link: AccountLink, template: str, url: str, **context: Any) -> bool:

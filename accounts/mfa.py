@@ -23,6 +23,7 @@ from accounts import challenges, crypto, errors, lockout
 from accounts.audit import audit
 from accounts.mfa_models import DIGITS
 from accounts.models import BackupCode, Challenge, TotpDevice, User
+from accounts.sentences import english
 from accounts.services import end_access, end_sessions, may_manage
 
 ISSUER: Final = "MSS-Login"
@@ -119,7 +120,8 @@ def begin_setup(user: User) -> Setup:
     """
     if has_app(user):
         raise errors.Conflict(
-            "An authenticator app is set up already. Turn it off first.", code="MFA_ENABLED"
+            english("An authenticator app is set up already. Turn it off first."),
+            code="MFA_ENABLED",
         )
     TotpDevice.objects.filter(user=user).delete()
     key = secrets.token_bytes(SECRET_BYTES)
@@ -187,7 +189,9 @@ def remove_passkey(user: User, passkey: WebAuthnCredential, *, ip: str | None) -
     others = WebAuthnCredential.objects.filter(user=user).exclude(pk=passkey.pk).exists()
     if is_required(user) and not others and not has_app(user):
         raise errors.PermissionDenied(
-            "Your account needs a second factor. Set up another before you remove this one."
+            english(
+                "Your account needs a second factor. Set up another before you remove this one."
+            )
         )
     name = passkey.name
     passkey.delete()
@@ -291,7 +295,9 @@ def reset(
 def require_dispensable(user: User) -> None:
     """Raise PermissionDenied if the account must have a second factor."""
     if is_required(user):
-        raise errors.PermissionDenied("Your account needs a second factor; it cannot be off.")
+        raise errors.PermissionDenied(
+            english("Your account needs a second factor; it cannot be off.")
+        )
 
 
 def remove_all(user: User) -> None:

@@ -23,6 +23,7 @@ from accounts.credentials import (
 )
 from accounts.identity import Auth, Identity
 from accounts.models import User
+from accounts.telling import body_of
 
 
 def raw_headers(request: HttpRequest) -> RawHeaders:
@@ -67,7 +68,7 @@ class SessionUserMiddleware(AuthenticationMiddleware):
                 )
         except errors.CrossOrigin as refusal:
             no_store = {"Cache-Control": "no-store"}
-            return JsonResponse(refusal.body(), status=refusal.status, headers=no_store)
+            return JsonResponse(body_of(refusal), status=refusal.status, headers=no_store)
         except errors.TokenInvalid:
             credential = None
         address = client_ip(request)

@@ -21,6 +21,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from accounts import languages
 from accounts.capabilities import ADMIN_RANK, DESCRIPTIONS, OWNER_SLUG
 from accounts.mfa_models import BackupCode, Challenge, TotpDevice
 
@@ -139,6 +140,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField("active", default=True)
     mfa_required = models.BooleanField("requires a second factor", null=True, blank=True)
     sfw_enforced = models.BooleanField("is not shown explicit images", null=True, blank=True)
+    language = models.CharField(
+        max_length=20,
+        blank=True,
+        choices=languages.choices,
+        help_text="Of the pages and mails. Empty: as the browser says.",
+    )
     # Several people use it at once (the guest's): nobody of them may change it.
     shared = models.BooleanField(default=False, editable=False)
     date_joined = models.DateTimeField(default=timezone.now, editable=False)

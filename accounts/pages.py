@@ -26,6 +26,8 @@ from accounts.credentials import (
 from accounts.identity import Identity
 from accounts.middleware import check_own_page, cookie_identity, raw_headers, request_scheme
 from accounts.models import Session, User
+from accounts.sentences import english
+from accounts.telling import body_of, told
 
 
 def wants_page(request: HttpRequest) -> bool:
@@ -53,14 +55,14 @@ class Page(GatewayView):
         refusal = gateway_error(exc)
         request = self.request
         if not wants_page(request):
-            return Response(refusal.body(), status=refusal.status, headers=refusal.headers)
+            return Response(body_of(refusal), status=refusal.status, headers=refusal.headers)
         response: HttpResponseBase
         if request.method == "POST" and refusal.status != 404:
-            context = {"error": refusal.message, **self.page_context(request)}
+            context = {"error": told(refusal.message), **self.page_context(request)}
             response = self.page(request, status=refusal.status, **context)
         else:
-            told = errorpages.context_of(refusal)
-            response = render(request._request, errorpages.TEMPLATE, told, status=refusal.status)
+            shown = errorpages.context_of(refusal)
+            response = render(request._request, errorpages.TEMPLATE, shown, status=refusal.status)
         for name, value in refusal.headers.items():
             response[name] = value
         return response
@@ -167,7 +169,7 @@ class LogoutPage(Page):
         if wants_page(request):
             response = HttpResponseRedirect("/login")
         else:
-            response = Response({"message": "You are logged out."})
+            response = Response({"message": told(english("You are logged out."))})
         login.clear_cookie(response)
         return response
 
@@ -195,7 +197,9 @@ class RegisterPage(Page):
         given = validated(RegisterSerializer, data)
         if not services.check_setup_token(given["setup_token"]):
             raise errors.TokenInvalid(
-                "The setup token is wrong. The server prints the current one when it starts."
+                english(
+                    "The setup token is wrong. The server prints the current one when it starts."
+                )
             )
         owner = services.create_owner(
             username=given["username"],

@@ -17,6 +17,7 @@ from webauthn.helpers.exceptions import WebAuthnException
 
 from accounts import errors
 from accounts.models import User
+from accounts.sentences import english
 
 MAX_NAME_CHARS = 64  # django-otp's column
 MAX_PASSKEYS = 20
@@ -35,7 +36,9 @@ def relying_party(request: HttpRequest) -> str:
     except ValueError:
         return name
     raise errors.BadRequest(
-        "Passkeys need a host name. Open this server by its name (on this machine: localhost).",
+        english(
+            "Passkeys need a host name. Open this server by its name (on this machine: localhost)."
+        ),
         code="NO_HOST_NAME",
     )
 
@@ -50,7 +53,9 @@ class Helper(WebAuthnHelper):
 def begin_registration(request: HttpRequest, user: User) -> tuple[dict[str, Any], dict[str, Any]]:
     """Options for `navigator.credentials.create`, and the state to keep until then."""
     if passkeys_of(user).count() >= MAX_PASSKEYS:
-        raise errors.Conflict("You have as many passkeys as there may be.", code="TOO_MANY")
+        raise errors.Conflict(
+            english("You have as many passkeys as there may be."), code="TOO_MANY"
+        )
     return cast("tuple[dict[str, Any], dict[str, Any]]", Helper(request).register_begin(user))
 
 
@@ -67,7 +72,7 @@ def finish_registration(
             passkey = Helper(request).register_complete(user, state, answer)
     except _REFUSALS:
         raise errors.BadRequest(
-            "The passkey could not be added. Try again.", code="PASSKEY_REFUSED"
+            english("The passkey could not be added. Try again."), code="PASSKEY_REFUSED"
         ) from None
     passkey.name = name[:MAX_NAME_CHARS]
     passkey.save(update_fields=["name"])
@@ -95,10 +100,10 @@ def finish_use(request: HttpRequest, user: User | None, state: dict[str, Any], a
         with transaction.atomic():
             passkey = Helper(request).authenticate_complete(user, state, answer)
     except _REFUSALS:
-        raise errors.InvalidCode("This passkey was not accepted.") from None
+        raise errors.InvalidCode(english("This passkey was not accepted.")) from None
     found = User.objects.select_related("role").get(pk=passkey.user_id)
     if not passkey.confirmed or not found.is_active:
-        raise errors.InvalidCode("This passkey was not accepted.")
+        raise errors.InvalidCode(english("This passkey was not accepted."))
     return found
 
 

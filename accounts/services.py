@@ -32,6 +32,7 @@ from accounts.models import (
     User,
 )
 from accounts.queries import session_idle
+from accounts.sentences import english
 
 # Django hashes any length; a megabyte of password is an attack, not a password.
 MAX_PASSWORD_CHARS: Final = 1024
@@ -74,7 +75,7 @@ def create_owner(*, username: str, password: str, ip: str | None = None) -> User
         Conflict OWNER_EXISTS, and as `create_user`
     """
     if has_owner():
-        raise errors.Conflict("There is an owner already.", code="OWNER_EXISTS")
+        raise errors.Conflict(english("There is an owner already."), code="OWNER_EXISTS")
     user = _add_user(username, password, Role.objects.get(slug=OWNER_SLUG))
     SetupToken.objects.all().delete()
     audit("owner.created", actor=user, subject=user, ip=ip)
@@ -110,9 +111,13 @@ def _add_user(username: str, password: str, role: Role) -> User:
             user.save(force_insert=True)
     except IntegrityError:
         if role.slug == OWNER_SLUG and has_owner():
-            raise errors.Conflict("There is an owner already.", code="OWNER_EXISTS") from None
+            raise errors.Conflict(
+                english("There is an owner already."), code="OWNER_EXISTS"
+            ) from None
         raise errors.Conflict(
-            "This user name is taken. Choose another.", code="USERNAME_TAKEN", field="username"
+            english("This user name is taken. Choose another."),
+            code="USERNAME_TAKEN",
+            field="username",
         ) from None
     return user
 
@@ -120,7 +125,7 @@ def _add_user(username: str, password: str, role: Role) -> User:
 def check_password_strength(password: str, user: User) -> None:
     """Raise BadRequest, field `password`, unless Django's validators accept it."""
     if len(password) > MAX_PASSWORD_CHARS:
-        raise errors.BadRequest("This password is too long.", field="password")
+        raise errors.BadRequest(english("This password is too long."), field="password")
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -153,7 +158,9 @@ def require_own_account(user: User) -> None:
     changed about it, the others would find changed."""
     if user.shared:
         raise errors.PermissionDenied(
-            "Several people share this account. It has no password, tokens or second factor."
+            english(
+                "Several people share this account. It has no password, tokens or second factor."
+            )
         )
 
 
@@ -233,6 +240,20 @@ def set_password(
     user.save(update_fields=["password"])
     removed = end_access(user, keep_tokens=keep_tokens)
     audit("user.password", actor=actor, subject=user, ip=ip, tokens=removed)
+
+
+@transaction.atomic
+def set_language(user: User, language: str, *, ip: str | None = None) -> None:
+    """What the pages and mails speak to `user`, who chose it; empty: as the browser says.
+
+    Raises:
+        PermissionDenied: of a shared account
+    """
+    require_own_account(user)
+    before, user.language = user.language, language
+    user.save(update_fields=["language"])
+    if before != language:
+        audit("user.language", actor=user, subject=user, ip=ip, before=before, after=language)
 
 
 @transaction.atomic
@@ -576,7 +597,7 @@ def normalised_networks(networks: Iterable[str]) -> list[str]:
         return list(dict.fromkeys(str(addresses.network(text)) for text in networks))
     except ValueError:
         raise errors.BadRequest(
-            "networks: give addresses or networks, like 192.168.0.0/16.", field="networks"
+            english("networks: give addresses or networks, like 192.168.0.0/16."), field="networks"
         ) from None
 
 

@@ -4,7 +4,7 @@ import logging
 
 from celery import shared_task
 
-from accounts import audit, jobs, links, lockout, mail, services
+from accounts import audit, jobs, languages, links, lockout, mail, services
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +35,16 @@ def run_jobs() -> None:
 
 
 @shared_task
-def mail_forgotten_password(name: str, origin: str, ip: str | None) -> None:
-    """Mail a password link to whoever this user name or e-mail address belongs to."""
+def mail_forgotten_password(
+    name: str, origin: str, ip: str | None, language: str | None = None
+) -> None:
+    """Mail a password link to whoever this user name or e-mail address belongs to. `language`:
+    of who asks, for somebody who has chosen none."""
+    with languages.spoken(language or ""):
+        _mail_forgotten_password(name, origin, ip)
+
+
+def _mail_forgotten_password(name: str, origin: str, ip: str | None) -> None:
     for user in links.may_have_forgotten(name):
         made = links.forgotten_password_link(user, ip=ip)
         if made is None:

@@ -12,6 +12,8 @@ from accounts import errors, login
 from accounts.identity import Identity
 from accounts.middleware import check_own_page, cookie_identity
 from accounts.pages import Page, sent_credential, text_field, wants_page
+from accounts.sentences import english
+from accounts.telling import told
 from comfyproxy import nsfwgate, userfiles
 from comfyproxy.attachments import as_download
 from comfyproxy.userdata import trees
@@ -52,7 +54,7 @@ class FormerFilesPage(Page):
         entry = _restored(identity, text_field(request, "version"))
         if not wants_page(request._request):
             return Response({"file": entry.info()})
-        done = f"{entry.path} is as it was then."
+        done = told(english("%(file)s is as it was then.", file=entry.path))
         return self.page(request, done=done, **self._context(request, identity))
 
     def page_context(self, request: Request) -> dict[str, Any]:
@@ -84,7 +86,7 @@ def _identity(request: Request) -> Identity | None:
 def _version(identity: Identity, version_id: str) -> HttpResponse:
     found = trees.of_user(identity.namespace).versions.find(version_id)
     if found is None:
-        raise errors.NotFound("This version is not there any more.")
+        raise errors.NotFound(english("This version is not there any more."))
     async_to_sync(nsfwgate.require_bytes)(found[1], found[0].path, identity)
     return as_download(found[0].path, found[1])
 
@@ -93,7 +95,7 @@ def _restored(identity: Identity, version_id: str) -> Entry:
     tree = trees.of_user(identity.namespace)
     found = tree.versions.find(version_id)
     if found is None:
-        raise errors.NotFound("This version is not there any more.")
+        raise errors.NotFound(english("This version is not there any more."))
     userfiles.require_change(identity, found[0].path)
     return tree.restore(version_id)
 

@@ -14,6 +14,7 @@ from accounts.capabilities import Capability
 from accounts.errors import NotFound
 from accounts.grants import current_folder
 from accounts.models import User
+from accounts.telling import told
 from comfyproxy import catalog, usersettings
 from comfyproxy.filters.models import allowed_names
 from comfyproxy.filters.queue import place_in_queue
@@ -44,7 +45,7 @@ class FrontendView(GatewayView):
         return Response(
             {
                 "username": user.username,
-                "role_title": user.role.title,
+                "role_title": told(user.role.title),
                 "is_staff": user.is_staff,
                 "shared": identity.shared,
                 "permissions": {str(cap): identity.can(cap) for cap in Capability},

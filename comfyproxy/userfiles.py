@@ -11,13 +11,14 @@ from typing import Final
 from accounts import errors
 from accounts.capabilities import ADMIN_RANK, Capability
 from accounts.identity import Identity
+from accounts.sentences import english
 from comfyproxy import comfyworkflows
 from comfyproxy.userdata import trees
 from comfyproxy.userdata.entries import Entry, is_below
 from comfyproxy.userdata.names import is_workflow
 
-_NOT_YOURS: Final = "This workflow is shared by all: only an administrator may change it."
-_COMFYUIS: Final = "This workflow is ComfyUI's own: it can be opened, but not changed."
+_NOT_YOURS: Final = english("This workflow is shared by all: only an administrator may change it.")
+_COMFYUIS: Final = english("This workflow is ComfyUI's own: it can be opened, but not changed.")
 
 
 def require_change(identity: Identity, *paths: str) -> None:
@@ -27,7 +28,9 @@ def require_change(identity: Identity, *paths: str) -> None:
         PermissionDenied
     """
     if identity.shared:
-        raise errors.PermissionDenied("Guests share one account: nothing can be saved in it.")
+        raise errors.PermissionDenied(
+            english("Guests share one account: nothing can be saved in it.")
+        )
     if any(map(is_workflow, paths)):
         identity.require(Capability.MODIFY_WORKFLOWS)
 
@@ -114,7 +117,7 @@ async def move(identity: Identity, source: str, target: str, *, overwrite: bool)
     if not await asyncio.to_thread(own.has, source):
         await _require_shared(identity, source)
         if not is_workflow(target):
-            raise errors.BadRequest("A shared workflow stays among the workflows.")
+            raise errors.BadRequest(english("A shared workflow stays among the workflows."))
         return await asyncio.to_thread(trees.shared().move, source, target, overwrite=overwrite)
     if not overwrite and source != target:
         await _require_unseen(identity, target)

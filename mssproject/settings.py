@@ -102,6 +102,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "mssproject.permissionspolicy.permissions_policy",
+    "mssproject.languages.choose_language",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -127,7 +128,20 @@ FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 APPEND_SLASH = False
 USE_TZ = True
 TIME_ZONE = "UTC"
-LANGUAGE_CODE = "en-us"
+USE_I18N = True
+LANGUAGE_CODE = "en"
+# Each in its own words: who cannot read the page finds theirs.
+LANGUAGES = [
+    ("en", "English"),
+    ("de", "Deutsch"),
+    ("fr", "Français"),
+    ("es", "Español"),
+    ("zh-hans", "简体中文"),
+    ("ja", "日本語"),
+]
+LOCALE_PATHS = [BASE_DIR / "mssproject" / "locale"]
+LANGUAGE_COOKIE_NAME = "mss_language"
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "/mss-login/static/"
 STATIC_ROOT = ENV.data_dir / "static"

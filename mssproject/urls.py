@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from accounts import account_pages, link_pages, pages
-from accounts.api.account import PasswordView
+from accounts.api.account import LanguageView, PasswordView
 from accounts.api.views import GenerateTokenView
 from accounts.here import HereView
 from comfyproxy.account_files import FormerFilesPage
@@ -22,6 +22,7 @@ from comfyproxy.nsfwapi import MarkNsfwView, NsfwManagementView
 from comfyproxy.userenv import UserEnvView
 from comfyproxy.views import ComfyView
 from downloads import pages as downloads
+from mssproject import languages
 from mssproject.readiness import ready
 
 urlpatterns = [
@@ -42,11 +43,14 @@ urlpatterns = [
     path("account/models", OwnModelsView.as_view()),
     path("account/prompts", OwnPromptsView.as_view()),
     path("account/password", PasswordView.as_view()),
+    path("account/language", LanguageView.as_view()),
     path("join", link_pages.JoinPage.as_view()),
     path("reset", link_pages.ResetPage.as_view()),
     path("forgot", link_pages.ForgotPage.as_view()),
     path("generate_token", GenerateTokenView.as_view()),
     path("readyz", ready),
+    path("mss-login/texts.js", languages.texts_js),
+    path("mss-login/texts.json", languages.texts_json),
     path("mss-login/api/queue", QueueView.as_view()),
     path("mss-login/api/available-model-folders", ModelFoldersView.as_view()),
     path("mss-login/api/available-models/refresh", RefreshModelsView.as_view()),

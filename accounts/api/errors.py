@@ -10,6 +10,8 @@ from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
 from accounts import errors
+from accounts.sentences import english
+from accounts.telling import body_of
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ def gateway_error(exc: Exception) -> errors.GatewayError:
         case drf.ValidationError():
             return _invalid(exc.detail)
         case drf.UnsupportedMediaType():
-            return errors.BadRequest("Send JSON or a form.")
+            return errors.BadRequest(english("Send JSON or a form."))
         case drf.NotAuthenticated() | drf.AuthenticationFailed():
             return errors.AuthRequired()
         case drf.MethodNotAllowed():
@@ -36,7 +38,7 @@ def gateway_error(exc: Exception) -> errors.GatewayError:
         case RequestDataTooBig():
             return errors.TooLarge()
         case drf.ParseError() | SuspiciousOperation():  # a broken form, one with too many fields
-            return errors.BadRequest("The form is not understood.")
+            return errors.BadRequest(english("The form is not understood."))
         case _:
             logger.error("unexpected error", exc_info=exc)
             return errors.InternalError()
@@ -62,4 +64,4 @@ def _seconds(throttled: drf.APIException) -> str:
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
     """DRF's EXCEPTION_HANDLER."""
     refusal = gateway_error(exc)
-    return Response(refusal.body(), status=refusal.status, headers=refusal.headers)
+    return Response(body_of(refusal), status=refusal.status, headers=refusal.headers)

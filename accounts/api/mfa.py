@@ -15,6 +15,7 @@ from accounts.challenges import Purpose
 from accounts.identity import Auth, Identity
 from accounts.middleware import check_own_page
 from accounts.models import Challenge, User
+from accounts.sentences import english
 
 Permissions = tuple[type[BasePermission], ...]
 
@@ -36,7 +37,7 @@ def session_caller(request: Request) -> tuple[User, Identity]:
         raise errors.AuthRequired
     user, identity = caller(request)
     if identity.auth is not Auth.SESSION:
-        raise errors.PermissionDenied("Log in to manage your account; a token cannot.")
+        raise errors.PermissionDenied(english("Log in to manage your account; a token cannot."))
     services.require_own_account(user)
     return user, identity
 
@@ -91,7 +92,7 @@ def complete(request: Request, row: Challenge, given: dict[str, Any]) -> User:
 
 def require_begun(user: User) -> None:
     if mfa.begun_setup(user) is None:
-        raise errors.BadRequest("Begin the setup first.", code="NO_SETUP")
+        raise errors.BadRequest(english("Begin the setup first."), code="NO_SETUP")
 
 
 def prove_again(request: Request, user: User, given: dict[str, Any]) -> None:
@@ -104,7 +105,7 @@ def prove_again(request: Request, user: User, given: dict[str, Any]) -> None:
         return
     if not {"code", "backup_code", "passkey"} & given.keys():
         raise errors.BadRequest(
-            "Confirm this with your second factor.",
+            english("Confirm this with your second factor."),
             code="PROOF_REQUIRED",
             methods=mfa.methods(user),
         )
@@ -205,7 +206,9 @@ class DisableView(GatewayView):
         user, identity = session_caller(request)
         given = validated(DisableSerializer, request.data)
         if not mfa.is_enrolled(user):
-            raise errors.BadRequest("There is no second factor to turn off.", code="MFA_OFF")
+            raise errors.BadRequest(
+                english("There is no second factor to turn off."), code="MFA_OFF"
+            )
         mfa.require_dispensable(user)
         login.check_password(request._request, user.username, given["password"])
         prove_again(request, user, given)
@@ -224,7 +227,7 @@ class BackupCodesView(GatewayView):
         user, _ = session_caller(request)
         given = validated(ProofSerializer, request.data)
         if not mfa.is_enrolled(user):
-            raise errors.BadRequest("Set up a second factor first.", code="MFA_OFF")
+            raise errors.BadRequest(english("Set up a second factor first."), code="MFA_OFF")
         prove_again(request, user, given)
         codes = mfa.new_backup_codes(user, ip=login.client_ip(request._request))
         return Response({"backup_codes": codes, "backup_code": codes[0]})

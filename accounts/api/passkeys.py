@@ -22,6 +22,7 @@ from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.challenges import Purpose
 from accounts.middleware import check_own_page
 from accounts.models import Challenge
+from accounts.sentences import english
 
 
 class PasskeyOptionsView(GatewayView):
@@ -51,7 +52,7 @@ def passkey_options(request: Request, row: Challenge) -> dict[str, Any]:
     """
     user = known_user(row)
     if not mfa.has_passkey(user):
-        raise errors.BadRequest("You have no passkey.", code="NO_PASSKEY")
+        raise errors.BadRequest(english("You have no passkey."), code="NO_PASSKEY")
     options, state = passkeys.begin_use(request._request, user)
     challenges.keep(row, passkey=state)
     return options
@@ -120,7 +121,7 @@ class PasskeysView(GatewayView):
         given = validated(RemovePasskeySerializer, request.data)
         passkey = passkeys.passkeys_of(user).filter(pk=given["id"]).first()
         if passkey is None:
-            raise errors.NotFound("You have no such passkey.")
+            raise errors.NotFound(english("You have no such passkey."))
         prove_again(request, user, given)
         mfa.remove_passkey(user, passkey, ip=login.client_ip(request._request))
         return Response({"message": "The passkey is removed."})
@@ -139,7 +140,9 @@ class NewPasskeyOptionsView(GatewayView):
             prove_again(request, user, given)
         elif "password" not in given:
             raise errors.BadRequest(
-                "Confirm this with your password.", code="PROOF_REQUIRED", methods=["password"]
+                english("Confirm this with your password."),
+                code="PROOF_REQUIRED",
+                methods=["password"],
             )
         else:
             # A passkey is a whole login: a stolen session must not come by one.

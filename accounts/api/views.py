@@ -22,6 +22,7 @@ from accounts.challenges import Purpose
 from accounts.identity import Auth, Identity
 from accounts.login import check_password, client_ip, second_step
 from accounts.models import ApiToken, User
+from accounts.sentences import english
 
 DEFAULT_TOKEN_HOURS = 720.0
 
@@ -96,7 +97,9 @@ class GenerateTokenView(GatewayView):
             raise errors.AuthRequired("Send user name and password, or a session.")
         user, identity = caller(request)
         if identity.auth is Auth.API_TOKEN:
-            raise errors.PermissionDenied("An API token cannot create another. Log in instead.")
+            raise errors.PermissionDenied(
+                english("An API token cannot create another. Log in instead.")
+            )
         if wanted["require_password_reauth"]:
             raise errors.AuthRequired("Send user name and password.")
         return user, identity.capabilities
@@ -171,7 +174,7 @@ class TokensView(GatewayView):
         services.require_own_account(caller(request)[0])
         # A token that was limited must not reach tokens that were not.
         if identity.scopes is not None:
-            raise errors.PermissionDenied("Log in to manage tokens.")
+            raise errors.PermissionDenied(english("Log in to manage tokens."))
 
     def get(self, request: Request) -> Response:
         user, _ = caller(request)
@@ -183,10 +186,10 @@ class TokensView(GatewayView):
         prefix = validated(TokenPrefixSerializer, data)["token_hash_prefix"]
         rows = queries.api_tokens_by_prefix(user.pk, prefix)
         if not rows:
-            raise errors.NotFound("You have no such token.")
+            raise errors.NotFound(english("You have no such token."))
         if len(rows) > 1:
             raise errors.BadRequest(
-                "Several of your tokens begin like that.", field="token_hash_prefix"
+                english("Several of your tokens begin like that."), field="token_hash_prefix"
             )
         services.revoke_api_token(rows[0], actor=user, ip=client_ip(request))
         return Response({"message": "The token is revoked."})
