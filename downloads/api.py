@@ -17,14 +17,18 @@ from accounts.identity import Identity
 from accounts.login import client_ip
 from accounts.middleware import raw_headers
 from accounts.models import User
+from accounts.sentences import english
+from accounts.telling import told
 from downloads import folders, notices, paths, queue, services
 from downloads.errors import DownloadError, KeyUnreadable
-from downloads.models import DownloadJob
+from downloads.models import MAX_ERROR, DownloadJob
 from downloads.sites import new_web, source_of
 from downloads.sources import SOURCES
 from downloads.turns import Turns
 
-PICKLE_WARNING = "Files of this kind can run programs when they are loaded. Trust its maker?"
+PICKLE_WARNING = english(
+    "Files of this kind can run programs when they are loaded. Trust its maker?"
+)
 # The latest of one user.
 MAX_JOBS = 200
 # Each holds a thread for as long as the site takes.
@@ -78,8 +82,8 @@ def job_json(job: DownloadJob) -> dict[str, Any]:
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
-        "error": job.error or None,
-        "warning": PICKLE_WARNING if paths.is_pickle(job.filename) else None,
+        "error": told(job.sentence)[:MAX_ERROR] or None,
+        "warning": told(PICKLE_WARNING) if paths.is_pickle(job.filename) else None,
         "can_cancel": job.is_active,
         "target_username": job.target.username,
     }
@@ -200,7 +204,7 @@ def search(user: User, name: str, query: str) -> list[dict[str, Any]]:
     if name not in SOURCES:
         raise errors.BadRequest(f"source is one of {', '.join(SOURCES)}.", field="source")
     if not query.strip() or len(query) > 200 or not query.isprintable():
-        raise errors.BadRequest("Say what to look for.", field="query")
+        raise errors.BadRequest(english("Say what to look for."), field="query")
     try:
         key = services.key_of(user.pk, name)
     except KeyUnreadable as error:
@@ -243,7 +247,7 @@ class SourceFailed(errors.GatewayError):
 
     code = "SOURCE_FAILED"
     status = 502
-    sentence = "The site does not answer. Try again later."
+    sentence = english("The site does not answer. Try again later.")
 
 
 def body_of(request: Request) -> Any:
@@ -262,4 +266,4 @@ def job_key(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise errors.NotFound("There is no such download.") from None
+        raise errors.NotFound(english("There is no such download.")) from None

@@ -4,6 +4,7 @@ import json
 from threading import Lock
 from typing import Any, BinaryIO, Final
 
+from accounts.sentences import english
 from downloads.errors import UnsafeFormat, WrongContent
 from downloads.paths import is_model, is_pickle, suffix_of
 
@@ -26,16 +27,20 @@ def check_format(name: str, allow_pickle: bool) -> None:
         if not allow_pickle:
             raise UnsafeFormat
     elif not is_model(name):
-        raise UnsafeFormat("The file is no model. Choose a .safetensors file.")
+        raise UnsafeFormat(english("The file is no model. Choose a .safetensors file."))
 
 
 def check_type(name: str, content_type: str) -> None:
     """Raises WrongContent where the Content-Type header alone says page or error."""
     kind = content_type.split(";", 1)[0].strip().lower()
     if kind in _PAGES:
-        raise WrongContent("The site sent a web page instead of the model. Try again later.")
+        raise WrongContent(
+            english("The site sent a web page instead of the model. Try again later.")
+        )
     if suffix_of(name) not in _TEXTS and (kind == "application/json" or kind.endswith("+json")):
-        raise WrongContent("The site sent a message instead of the model. Try again later.")
+        raise WrongContent(
+            english("The site sent a message instead of the model. Try again later.")
+        )
 
 
 def check_start(name: str, start: bytes, size: int | None) -> None:
@@ -49,13 +54,17 @@ def check_start(name: str, start: bytes, size: int | None) -> None:
     if suffix in _SAFETENSORS:
         _header_length(start, size)
         if start[8:9] not in (b"{", b""):
-            raise WrongContent("The file is no safetensors file. Nothing was kept.")
+            raise WrongContent(english("The file is no safetensors file. Nothing was kept."))
     elif suffix == ".gguf" and not start.startswith(b"GGUF"):
-        raise WrongContent("The file is no GGUF file. Nothing was kept.")
+        raise WrongContent(english("The file is no GGUF file. Nothing was kept."))
     elif suffix not in _TEXTS and text.startswith((b"{", b"[", b"<")):
-        raise WrongContent("The site sent a message instead of the model. Try again later.")
+        raise WrongContent(
+            english("The site sent a message instead of the model. Try again later.")
+        )
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise WrongContent("The site sent a web page instead of the model. Try again later.")
+        raise WrongContent(
+            english("The site sent a web page instead of the model. Try again later.")
+        )
 
 
 def check_file(name: str, file: BinaryIO, size: int) -> None:
@@ -65,7 +74,7 @@ def check_file(name: str, file: BinaryIO, size: int) -> None:
         WrongContent
     """
     if size == 0:
-        raise WrongContent("The site sent an empty file. Nothing was kept.")
+        raise WrongContent(english("The site sent an empty file. Nothing was kept."))
     file.seek(0)
     start = file.read(SNIFFED)
     check_start(name, start, size)
@@ -77,11 +86,14 @@ def check_file(name: str, file: BinaryIO, size: int) -> None:
 def _header_length(start: bytes, size: int | None) -> int:
     length = int.from_bytes(start[:8], "little")
     if len(start) < 8 or not 2 <= length < MAX_HEADER or (size is not None and length + 8 > size):
-        raise WrongContent("The file is no safetensors file. Nothing was kept.")
+        raise WrongContent(english("The file is no safetensors file. Nothing was kept."))
     if length > MAX_PARSED:
         raise WrongContent(
-            f"The file's header is larger than {MAX_PARSED // 1_000_000} MB, which no model needs. "
-            "Nothing was kept."
+            english(
+                "The file's header is larger than %(megabytes)s MB, which no model needs. "
+                "Nothing was kept.",
+                megabytes=MAX_PARSED // 1_000_000,
+            )
         )
     return length
 
@@ -100,7 +112,7 @@ def check_safetensors(file: BinaryIO, size: int) -> None:
 
 
 def _check_header(text: bytes, room: int) -> None:
-    damaged = WrongContent("The safetensors header is damaged. Nothing was kept.")
+    damaged = WrongContent(english("The safetensors header is damaged. Nothing was kept."))
     try:
         header = json.loads(text)
     except (ValueError, RecursionError):
@@ -108,7 +120,7 @@ def _check_header(text: bytes, room: int) -> None:
     if not isinstance(header, dict) or not _is_texts(header.pop("__metadata__", {})):
         raise damaged
     if not all(_fits(entry, room) for entry in header.values()):
-        raise WrongContent("The file is cut off or damaged. Nothing was kept.")
+        raise WrongContent(english("The file is cut off or damaged. Nothing was kept."))
 
 
 def _is_texts(notes: Any) -> bool:

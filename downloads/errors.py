@@ -4,6 +4,8 @@ A `DownloadError` is not a refusal of the gateway's own (`accounts.errors`): it 
 the job, minutes after the request was answered. Its sentence therefore says what to do next.
 """
 
+from accounts.sentences import english
+
 
 class DownloadError(Exception):
     """A download, or a question to a source, that failed.
@@ -18,7 +20,7 @@ class DownloadError(Exception):
     tries: int | None = None
     # Whether what has arrived is kept, for the next try.
     keeps_part: bool = True
-    sentence: str = "The site refused the download."
+    sentence: str = english("The site refused the download.")
 
     def __init__(
         self,
@@ -43,14 +45,14 @@ class SourceRefused(DownloadError):
 
 class NeedsLogin(DownloadError):
     code = "NEEDS_LOGIN"
-    sentence = "The site asks for a login: store an API key of yours, then try again."
+    sentence = english("The site asks for a login: store an API key of yours, then try again.")
 
 
 class KeyUnreadable(NeedsLogin):
     """SECRET_KEY changed, and nobody kept the former one or ran `rotate_secrets`."""
 
     code = "API_KEY_REQUIRED"
-    sentence = (
+    sentence = english(
         "The key that is stored for this site cannot be read any more. Store it anew, then try "
         "again."
     )
@@ -63,44 +65,48 @@ class NeedsTerms(DownloadError):
 
 class NotFound(DownloadError):
     code = "NOT_FOUND"
-    sentence = "The site has no such model or file. Check the id or the name."
+    sentence = english("The site has no such model or file. Check the id or the name.")
 
 
 class NoSuchFile(DownloadError):
     """The model is there, but the wish fits none of its files, or several."""
 
     code = "NO_SUCH_FILE"
-    sentence = "None of the model's files is the one asked for."
+    sentence = english("None of the model's files is the one asked for.")
 
 
 class WrongContent(DownloadError):
     code = "WRONG_CONTENT"
     keeps_part = False
-    sentence = "The site sent something else than the model. Nothing was kept; try again later."
+    sentence = english(
+        "The site sent something else than the model. Nothing was kept; try again later."
+    )
 
 
 class DiskFull(DownloadError):
     code = "DISK_FULL"
     # Kept, it would leave no room for anybody.
     keeps_part = False
-    sentence = "The server's disk is full. Have the administrator make room, then try again."
+    sentence = english(
+        "The server's disk is full. Have the administrator make room, then try again."
+    )
 
 
 class NotWritable(DownloadError):
     code = "NOT_WRITABLE"
-    sentence = "The server may not write into the models folder. Tell the administrator."
+    sentence = english("The server may not write into the models folder. Tell the administrator.")
 
 
 class Stalled(DownloadError):
     code = "STALLED"
     permanent = False
-    sentence = "The site stopped sending. Try again later; what has arrived is kept."
+    sentence = english("The site stopped sending. Try again later; what has arrived is kept.")
 
 
 class Cancelled(DownloadError):
     code = "CANCELLED"
     keeps_part = False
-    sentence = "The download was cancelled."
+    sentence = english("The download was cancelled.")
 
 
 class NotAllowed(DownloadError):
@@ -108,12 +114,12 @@ class NotAllowed(DownloadError):
 
     code = "PERMISSION_DENIED"
     keeps_part = False
-    sentence = "Who asked for this may not download models any more."
+    sentence = english("Who asked for this may not download models any more.")
 
 
 class UnsafeFormat(DownloadError):
     code = "UNSAFE_FORMAT"
-    sentence = (
+    sentence = english(
         "Files of this format can run programs on the server and are not allowed here. "
         "Choose a .safetensors file."
     )
@@ -123,19 +129,23 @@ class BlockedAddress(DownloadError):
     """An address that no download may be fetched from: private, local, or not over HTTPS."""
 
     code = "BLOCKED_ADDRESS"
-    sentence = "The download leads to an address that is not on the public Internet. Stopped."
+    sentence = english(
+        "The download leads to an address that is not on the public Internet. Stopped."
+    )
 
 
 class SourceBusy(DownloadError):
     code = "SOURCE_BUSY"
     permanent = False
-    sentence = "The site takes no more requests for now. Try again later."
+    sentence = english("The site takes no more requests for now. Try again later.")
 
 
 class SourceDown(DownloadError):
     code = "SOURCE_DOWN"
     permanent = False
-    sentence = "The site does not answer properly. Try again later; what has arrived is kept."
+    sentence = english(
+        "The site does not answer properly. Try again later; what has arrived is kept."
+    )
 
 
 class InUse(DownloadError):
@@ -143,4 +153,4 @@ class InUse(DownloadError):
 
     code = "IN_USE"
     permanent = False
-    sentence = "Another worker is still at this download. Try again in a minute."
+    sentence = english("Another worker is still at this download. Try again in a minute.")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from accounts.sentences import english
 from downloads.contentcheck import SNIFFED, check_file, check_start, check_type
 from downloads.errors import (
     DiskFull,
@@ -109,7 +110,7 @@ class Fetch:
         finally:
             answer.close()
         if self._total is not None and part.size < self._total:
-            raise SourceDown("The connection to the site broke off. Try again.")
+            raise SourceDown(english("The connection to the site broke off. Try again."))
 
     def _range(self) -> dict[str, str]:
         """The headers that ask for the rest only. Without ETag and hash nothing could tell
@@ -126,7 +127,7 @@ class Fetch:
         part, headers = self._part, answer.headers
         if answer.status_code == 416:
             part.restart()
-            raise SourceDown("The site has another file now. Try again.", tries=4)
+            raise SourceDown(english("The site has another file now. Try again."), tries=4)
         if answer.status_code not in (200, 206):
             raise self._explain(answer)
         if headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
@@ -148,7 +149,7 @@ class Fetch:
         wanted, slack = self._remote.size, self._remote.size_slack
         if None not in (wanted, total) and abs((wanted or 0) - (total or 0)) > slack:
             raise WrongContent(
-                "The file's size is not what the site says. Nothing was kept.",
+                english("The file's size is not what the site says. Nothing was kept."),
                 permanent=False,
                 tries=2,
             )
@@ -167,7 +168,7 @@ class Fetch:
         if found and int(found[1]) == part.size and part.size and same_version and same_size:
             return total
         part.restart()
-        raise SourceDown("The site has another file now. Try again.", tries=4)
+        raise SourceDown(english("The site has another file now. Try again."), tries=4)
 
     def _receive(self, answer: requests.Response) -> None:
         limits, part = self._limits, self._part
@@ -187,7 +188,9 @@ class Fetch:
         with closing(pieces):
             for piece in pieces:
                 if most is not None and part.size + len(held or b"") + len(piece) > most:
-                    raise WrongContent("The site sends more than the file. Nothing was kept.")
+                    raise WrongContent(
+                        english("The site sends more than the file. Nothing was kept.")
+                    )
                 if held is not None:
                     held += piece
                     if len(held) < SNIFFED:
@@ -209,8 +212,10 @@ class Fetch:
         if short or (remote.sha256 and part.sha256 != remote.sha256):
             part.restart()
             raise WrongContent(
-                "What arrived is not the file that the site describes (its checksum differs). "
-                "Nothing was kept; try again later.",
+                english(
+                    "What arrived is not the file that the site describes (its checksum differs). "
+                    "Nothing was kept; try again later."
+                ),
                 permanent=False,
                 tries=2,
             )
@@ -226,11 +231,13 @@ class Fetch:
             page = self._remote.page_url
             return source().explain(status, answer.headers, body, page, with_key)
         if status in (404, 410):
-            return NotFound("The site's storage has no such file.", permanent=False, tries=3)
+            return NotFound(
+                english("The site's storage has no such file."), permanent=False, tries=3
+            )
         if 400 <= status < 429:
             # The site's leave to read its storage has run out: the next try gets a new one.
-            return SourceDown("The site's storage refused the download.", tries=4)
-        return explain_common("The site's storage", status, answer.headers)
+            return SourceDown(english("The site's storage refused the download."), tries=4)
+        return explain_common(source.label if source else "The site", status, answer.headers)
 
     def _of_origin(self, answer: requests.Response) -> bool:
         return host_of(answer.url or "") in self._remote.origin_hosts

@@ -7,6 +7,7 @@ from typing import Final
 
 from django.db import close_old_connections
 
+from accounts.sentences import english
 from downloads import queue, rights
 from downloads.errors import DownloadError, NotAllowed
 from downloads.models import DownloadJob
@@ -27,7 +28,7 @@ class Interrupted(DownloadError):
     """This worker ends, or is not the job's any more. What has arrived stays."""
 
     code = "INTERRUPTED"
-    sentence = "The download was interrupted and goes on soon."
+    sentence = english("The download was interrupted and goes on soon.")
 
 
 def stop() -> None:

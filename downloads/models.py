@@ -9,6 +9,10 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.sentences import Sentence
+
+MAX_ERROR = 500
+
 
 class DownloadJob(models.Model):
     """A model to be downloaded. The row is the truth: the broker only wakes workers."""
@@ -43,7 +47,9 @@ class DownloadJob(models.Model):
     total_bytes = models.BigIntegerField(null=True)
     speed_bps = models.FloatField(default=0)
     sha256 = models.CharField(max_length=64, blank=True)
-    error = models.CharField(max_length=500, blank=True)
+    error = models.CharField(max_length=MAX_ERROR, blank=True)
+    # Its words and the values in them, where there are some: to be told in another language.
+    error_parts = models.JSONField(null=True, editable=False)
     error_code = models.CharField(max_length=40, blank=True)
     created_at = models.DateTimeField("asked for", default=timezone.now)
     started_at = models.DateTimeField("started", null=True)
@@ -84,6 +90,11 @@ class DownloadJob(models.Model):
         if not self.total_bytes:
             return None
         return round(min(100.0, 100.0 * self.bytes_done / self.total_bytes), 1)
+
+    @property
+    def sentence(self) -> str:
+        """The error, in English, as `accounts.telling` takes it."""
+        return Sentence(*self.error_parts) if self.error_parts else self.error
 
     def eta_seconds(self) -> float | None:
         """How long it will take at the present speed."""

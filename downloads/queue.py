@@ -18,8 +18,9 @@ from django.db import transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
-from downloads.models import DownloadJob
-from downloads.texts import clean
+from accounts.sentences import Sentence, english
+from downloads.models import MAX_ERROR, DownloadJob
+from downloads.texts import clean, cleaned
 
 TOTAL: Final = 5
 PER_SOURCE: Final = {"civitai": 3, "huggingface": 2}
@@ -94,7 +95,11 @@ def claim(worker: str) -> DownloadJob | None:
         if job.cancel_requested:
             _end(job, Status.CANCELLED)
         elif job.status == Status.RUNNING and job.attempts >= MAX_ATTEMPTS:
-            _end(job, Status.FAILED, error="This download broke off too often. Start it again.")
+            _end(
+                job,
+                Status.FAILED,
+                error=english("This download broke off too often. Start it again."),
+            )
     left = [job for job in active if job.status == Status.RUNNING and not _is_leased(job, now)]
     waiting = [
         job
@@ -155,8 +160,9 @@ def completed(job_id: UUID, worker: str, **facts: Any) -> bool:
 
 def failed(job_id: UUID, worker: str, *, error: str, code: str) -> bool:
     # Sites have their say in errors.
-    said = clean(error)[:500]
-    return _ended(job_id, worker, Status.FAILED, error=said, error_code=code)
+    said = clean(error)[:MAX_ERROR]
+    parts = cleaned([error.template, dict(error.values)]) if isinstance(error, Sentence) else None
+    return _ended(job_id, worker, Status.FAILED, error=said, error_parts=parts, error_code=code)
 
 
 def cancelled(job_id: UUID, worker: str) -> bool:

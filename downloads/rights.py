@@ -2,6 +2,7 @@
 
 from accounts.capabilities import Capability
 from accounts.models import User
+from accounts.sentences import english
 from accounts.services import capabilities_of
 from downloads.errors import NotAllowed
 from downloads.models import DownloadJob
@@ -13,15 +14,17 @@ def may_run(job: DownloadJob) -> str | None:
     rows = User.objects.select_related("role").filter(pk__in=wanted, is_active=True)
     users = {user.pk: user for user in rows}
     if users.keys() != wanted:
-        return "An account that this download belongs to is not active any more."
+        return english("An account that this download belongs to is not active any more.")
     user, target = users[job.user_id], users[job.target_id]
     held = capabilities_of(user)
     if Capability.DOWNLOAD_MODELS not in held:
-        return "Who asked for this may not download models any more."
+        return english("Who asked for this may not download models any more.")
     if target != user and not (
         Capability.MANAGE_MODEL_SHARING in held and ranks_enough(user, target)
     ):
-        return f"Who asked for this may not give models to {target.username} any more."
+        return english(
+            "Who asked for this may not give models to %(name)s any more.", name=target.username
+        )
     return None
 
 

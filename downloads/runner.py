@@ -13,6 +13,7 @@ from django.db import transaction
 from accounts import granting
 from accounts.capabilities import Capability
 from accounts.models import User
+from accounts.sentences import english
 from accounts.services import capabilities_of
 from downloads import bucket, folders, paths, queue, rights, services
 from downloads.errors import Cancelled, DownloadError, NotAllowed
@@ -66,7 +67,9 @@ def run(job: DownloadJob, worker: str) -> None:
         except Exception:
             # Whatever it was: a job that keeps its lease would be begun again and again.
             logger.exception("download %s failed", job.job_id)
-            queue.failed(job.job_id, worker, error="The server failed at this.", code="INTERNAL")
+            queue.failed(
+                job.job_id, worker, error=english("The server failed at this."), code="INTERNAL"
+            )
 
 
 def _fetched(job: DownloadJob, worker: str, lease: Lease) -> Stored:

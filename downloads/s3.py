@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from accounts.sentences import english
 from downloads.errors import Cancelled, DownloadError
 from downloads.paths import numbered
 
@@ -26,7 +27,7 @@ _TAKEN: Final = frozenset({"412", "PreconditionFailed", "409", "ConditionalReque
 
 class S3Failed(DownloadError):
     code = "S3_FAILED"
-    sentence = (
+    sentence = english(
         "The model could not be put into the S3 bucket. Tell the administrator, then try again."
     )
 

@@ -13,6 +13,7 @@ from accounts.audit import audit
 from accounts.capabilities import Capability
 from accounts.identity import Identity
 from accounts.models import User
+from accounts.sentences import english
 from downloads import bucket, folders, rights, wake
 from downloads.errors import KeyUnreadable
 from downloads.models import DownloadJob, SourceKey
@@ -27,18 +28,18 @@ Status = DownloadJob.Status
 
 class ApiKeyRequired(errors.BadRequest):
     code = "API_KEY_REQUIRED"
-    sentence = "This site needs a key of yours. Store one, then try again."
+    sentence = english("This site needs a key of yours. Store one, then try again.")
 
 
 class JobFinished(errors.BadRequest):
     code = "JOB_FINISHED"
-    sentence = "This download has ended already."
+    sentence = english("This download has ended already.")
 
 
 class NotSetUp(errors.GatewayError):
     code = "DOWNLOADS_NOT_SET_UP"
     status = 503
-    sentence = (
+    sentence = english(
         "Downloads are not set up: the administrator has to set COMFYUI_MODELS_DIR to a folder "
         "that is there."
     )
@@ -46,7 +47,7 @@ class NotSetUp(errors.GatewayError):
 
 class S3Disabled(errors.PermissionDenied):
     code = "S3_DISABLED"
-    sentence = "Downloads to S3 are not set up."
+    sentence = english("Downloads to S3 are not set up.")
 
 
 def enqueue(
@@ -102,7 +103,7 @@ def find(user: User, job_id: UUID, *, all_users: bool = False) -> DownloadJob:
         rows = rows.filter(user=user)
     job = rows.filter(pk=job_id).first()
     if job is None:
-        raise errors.NotFound("There is no such download.")
+        raise errors.NotFound(english("There is no such download."))
     return job
 
 
@@ -149,8 +150,10 @@ def retry(
     _require_room(job.user)
     row = DownloadJob.objects.select_for_update().get(pk=job.pk)
     if row.status not in (Status.FAILED, Status.CANCELLED):
-        raise errors.BadRequest("Only a download that failed or was cancelled can be tried again.")
-    row.status, row.error, row.error_code = Status.QUEUED, "", ""
+        raise errors.BadRequest(
+            english("Only a download that failed or was cancelled can be tried again.")
+        )
+    row.status, row.error, row.error_parts, row.error_code = Status.QUEUED, "", None, ""
     row.cancel_requested, row.attempts, row.not_before = False, 0, None
     row.finished_at = row.started_at = None
     row.save()
@@ -166,7 +169,10 @@ def _require_room(user: User) -> None:
     active = DownloadJob.objects.filter(user=user, status__in=DownloadJob.ACTIVE).count()
     if active >= MAX_ACTIVE_PER_USER:
         raise errors.QuotaExceeded(
-            f"You have {active} downloads waiting or running. Wait for one to end."
+            english(
+                "You have %(number)s downloads waiting or running. Wait for one to end.",
+                number=active,
+            )
         )
 
 
@@ -186,7 +192,7 @@ def set_key(user: User, source: str, key: str, *, ip: str | None = None) -> None
     _source(source)
     key = key.strip()
     if len(key) > 500 or not key.isascii() or not (key == "" or key.isprintable()) or " " in key:
-        raise errors.BadRequest("This is no key of that site.", field="api_key")
+        raise errors.BadRequest(english("This is no key of that site."), field="api_key")
     if key:
         SourceKey.objects.update_or_create(
             user=user,
@@ -240,7 +246,7 @@ def _folder_type(given: Any) -> str:
         return ""
     found = folders.named(given) if isinstance(given, str) else None
     if found is None:
-        raise errors.BadRequest("There is no such model folder.", field="folder_type")
+        raise errors.BadRequest(english("There is no such model folder."), field="folder_type")
     return found
 
 
@@ -254,7 +260,9 @@ def _target(user: User, identity: Identity, name: Any) -> User:
     if found is None or not found.is_active:
         raise errors.NotFound("There is no such user.")
     if not rights.ranks_enough(user, found):
-        raise errors.PermissionDenied("They rank above you: their key is not yours to use.")
+        raise errors.PermissionDenied(
+            english("They rank above you: their key is not yours to use.")
+        )
     return found
 
 

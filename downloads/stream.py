@@ -9,6 +9,7 @@ import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util.wait import wait_for_read
 
+from accounts.sentences import english
 from downloads.errors import Cancelled, SourceDown, Stalled
 from downloads.watch import Watch
 
@@ -53,10 +54,10 @@ def arriving(
                 raise Cancelled
             now = time.monotonic()
             if total_seconds is not None and now - began > total_seconds:
-                raise Stalled("The site answers too slowly. Try again later.")
+                raise Stalled(english("The site answers too slowly. Try again later."))
             if now - since >= rate_seconds:
                 if recent < min_rate * (now - since):
-                    raise Stalled("The site sends too slowly. Try again later.")
+                    raise Stalled(english("The site sends too slowly. Try again later."))
                 since, recent = now, 0
             if not _readable(answer.raw, min(STEP_SECONDS, stall_seconds)):
                 if time.monotonic() - last >= stall_seconds:
@@ -80,7 +81,7 @@ def _piece(raw: Any, chunk: int, watch: Watch) -> bytes:
         raise Stalled from error
     except (HTTPError, OSError) as error:
         watch.check()
-        raise SourceDown("The connection to the site broke off. Try again.") from error
+        raise SourceDown(english("The connection to the site broke off. Try again.")) from error
     finally:
         watch.rest()
     # A connection that was shut down looks like an end.

@@ -4,6 +4,7 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from accounts.sentences import english
 from downloads.errors import BlockedAddress
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
@@ -16,10 +17,10 @@ def split_url(url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise BlockedAddress("The site leads to an address that is not valid.") from None
+        raise BlockedAddress(english("The site leads to an address that is not valid.")) from None
     odd = _NOT_IN_URL.search(url) or "@" in parts.netloc or port == 0
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or odd:
-        raise BlockedAddress("The site leads to an address that is not valid.")
+        raise BlockedAddress(english("The site leads to an address that is not valid."))
     return parts
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from accounts.sentences import english
 from downloads.errors import Cancelled, Stalled
 
 STEP_SECONDS: Final = 0.25
@@ -81,4 +82,4 @@ class Watch:
             return error
         until = self._until
         late = until is not None and time.monotonic() > until
-        return Stalled("The site answers too slowly. Try again later.") if late else None
+        return Stalled(english("The site answers too slowly. Try again later.")) if late else None

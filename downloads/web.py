@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 
 import requests
 
+from accounts.sentences import english
 from downloads import publicaddress
 from downloads.connect import Connect, GuardedAdapter, Resolve, connect_to, resolve_name
 from downloads.errors import BlockedAddress, DownloadError, SourceDown, SourceRefused, Stalled
@@ -169,7 +170,7 @@ class Web:
         stay: bool,
     ) -> requests.Response:
         if host_of(url) not in self._hosts:
-            raise BlockedAddress("This site is not one of the download sources.")
+            raise BlockedAddress(english("This site is not one of the download sources."))
         first = host_of(url)
         from_loopback = self._loopback
         for _ in range(max_redirects + 1):
@@ -184,7 +185,8 @@ class Web:
             answer.close()
             url = _joined(url, location)
         raise SourceRefused(
-            "The site sends the download in circles. Try again later.", code="TOO_MANY_REDIRECTS"
+            english("The site sends the download in circles. Try again later."),
+            code="TOO_MANY_REDIRECTS",
         )
 
     def _judge(self, url: str, from_loopback: bool) -> bool:
@@ -195,7 +197,7 @@ class Web:
             return False
         if from_loopback and publicaddress.is_loopback_host(parts.hostname or ""):
             return True
-        raise BlockedAddress("The download leads to an address without HTTPS. Stopped.")
+        raise BlockedAddress(english("The download leads to an address without HTTPS. Stopped."))
 
     def _watched(self, *asked: Any) -> requests.Response:
         """As `_send`, but it ends in time."""
@@ -234,20 +236,22 @@ class Web:
             )
         except requests.exceptions.SSLError as error:
             raise SourceDown(
-                "The site's certificate is not valid. Tell the administrator.",
+                english("The site's certificate is not valid. Tell the administrator."),
                 code="TLS_FAILED",
                 permanent=True,
             ) from error
         except requests.exceptions.ReadTimeout as error:
-            raise Stalled("The site does not answer. Try again later.") from error
+            raise Stalled(english("The site does not answer. Try again later.")) from error
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
-            raise SourceDown("The site cannot be reached. Try again later.") from error
+            raise SourceDown(english("The site cannot be reached. Try again later.")) from error
         except (requests.RequestException, UnicodeError, ValueError) as error:
-            raise BlockedAddress("The site leads to an address that is not valid.") from error
+            raise BlockedAddress(
+                english("The site leads to an address that is not valid.")
+            ) from error
 
     def _read_all(self, answer: requests.Response) -> None:
         """Reads a bounded body into the answer, where `content` and `json()` find it."""
-        too_long = SourceRefused("The site's answer is too long.", code="ANSWER_TOO_LONG")
+        too_long = SourceRefused(english("The site's answer is too long."), code="ANSWER_TOO_LONG")
         body = bytearray()
         try:
             pieces = arriving(
@@ -274,7 +278,7 @@ def _joined(url: str, location: str) -> str:
     try:
         return urljoin(url, text)
     except ValueError:
-        raise BlockedAddress("The site leads to an address that is not valid.") from None
+        raise BlockedAddress(english("The site leads to an address that is not valid.")) from None
 
 
 def _json(answer: requests.Response) -> Any:

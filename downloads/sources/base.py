@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 import requests
 
+from accounts.sentences import english
 from downloads.errors import DownloadError, SourceBusy, SourceDown, SourceRefused
 from downloads.remote import Found, RemoteFile
 from downloads.web import Web
@@ -130,17 +131,20 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def explain_common(label: str, status: int, headers: Mapping[str, str]) -> DownloadError:
-    """What a status means on any site."""
+    """What a status means on any site. `label`: the site's name, the same in every language."""
     if status == 429:
         return SourceBusy(
-            f"{label} takes no more requests for now. Try again later.",
+            english("%(site)s takes no more requests for now. Try again later.", site=label),
             retry_after=retry_after(headers),
         )
     if status >= 500 or status == 408:
         return SourceDown(
-            f"{label} has trouble of its own. Try again later.", retry_after=retry_after(headers)
+            english("%(site)s has trouble of its own. Try again later.", site=label),
+            retry_after=retry_after(headers),
         )
-    return SourceRefused(f"{label} refused the download (status {status}).")
+    return SourceRefused(
+        english("%(site)s refused the download (status %(status)s).", site=label, status=status)
+    )
 
 
 def raise_for(source: Source, answer: requests.Response, body: Any, page: str, key: bool) -> None:

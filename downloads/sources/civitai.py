@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from accounts.sentences import english
 from downloads.errors import (
     DownloadError,
     NeedsLogin,
@@ -70,7 +71,7 @@ class CivitAI:
             elif name != "url" or isinstance(value, str):
                 number = id_field(data, name)
                 if number is not None and wish.get("version_id", number) != number:
-                    raise BadWish("Two different model versions are named.", name)
+                    raise BadWish(english("Two different model versions are named."), name)
                 wish |= {"version_id": number} if number is not None else {}
             elif value is not None:
                 raise BadWish("url must be a text.", "url")
@@ -81,7 +82,9 @@ class CivitAI:
             text = text_field(data, name, 64)
             wish |= {name: text} if text is not None else {}
         if wish.get("version_id") is None and wish.get("model_id") is None:
-            raise BadWish("Name the model version: its id or its page.", "model_version_id")
+            raise BadWish(
+                english("Name the model version: its id or its page."), "model_version_id"
+            )
         return CivitaiWish(**{"version_id": None} | wish)
 
     def _address(self, text: str, field: str) -> dict[str, Any]:
@@ -95,9 +98,9 @@ class CivitAI:
             parts = urlsplit(text if "//" in text else f"https://{text}")
             host, query = (parts.hostname or "").lower(), parse_qs(parts.query, max_num_fields=50)
         except ValueError:
-            raise BadWish("This is not an address of CivitAI.", field) from None
+            raise BadWish(english("This is not an address of CivitAI."), field) from None
         if host not in _SITES and host != urlsplit(self._base).hostname:
-            raise BadWish("This is not an address of CivitAI.", field)
+            raise BadWish(english("This is not an address of CivitAI."), field)
         values = {name: entry[0] for name, entry in query.items()}
         wish: dict[str, Any] = {}
         if page := re.match(r"/models/([0-9]{1,15})(?:/|$)", parts.path):
@@ -110,7 +113,7 @@ class CivitAI:
             wish |= {name: text_field(values, name, 64) for name in CHOICES}
             ids = {"file_id": values.get("fileId")}
         else:
-            raise BadWish("This page of CivitAI is not a model's.", field)
+            raise BadWish(english("This page of CivitAI is not a model's."), field)
         for name, value in ids.items():
             wish[name] = id_field({"url": value}, "url")
         return {name: value for name, value in wish.items() if value is not None}
@@ -121,7 +124,7 @@ class CivitAI:
         version = self._ask(f"/api/v1/model-versions/{version_id}", key, web)
         model = mapping(version.get("model"))
         if str(version.get("usageControl") or "Download").lower() != "download":
-            raise SourceRefused("Its creator does not let this model be downloaded.")
+            raise SourceRefused(english("Its creator does not let this model be downloaded."))
         file = choose(mappings(version.get("files")), wanted)
         asked = {"fileId": file.get("id"), "type": file.get("type"), **metadata_of(file)}
         query = urlencode({name: str(value) for name, value in asked.items() if value})
@@ -178,7 +181,7 @@ class CivitAI:
         for version in mappings(model.get("modelVersions")):
             if isinstance(version.get("id"), int):
                 return int(version["id"])
-        raise NotFound("This model has no version to download.")
+        raise NotFound(english("This model has no version to download."))
 
     def _ask(self, path: str, key: str | None, web: Web) -> Mapping[str, Any]:
         answer, body = web.get_json(
@@ -186,7 +189,9 @@ class CivitAI:
         )
         raise_for(self, answer, body, self._base, bool(key))
         if not isinstance(body, dict):
-            raise WrongContent("CivitAI's answer is not understood. Try again later.", tries=3)
+            raise WrongContent(
+                english("CivitAI's answer is not understood. Try again later."), tries=3
+            )
         return body
 
     def _page(self, model_id: Any, version_id: int | None = None) -> str:
@@ -202,26 +207,41 @@ class CivitAI:
         said = " ".join(str(mapping(body).get(name) or "") for name in ("error", "message"))
         if status in (401, 403) and "early access" in said.lower():
             return SourceRefused(
-                f"This model is in early access: buy access at {page_url}, or wait until it is "
-                "free, then try again.",
+                english(
+                    "This model is in early access: buy access at %(page)s, or wait until it is "
+                    "free, then try again.",
+                    page=page_url,
+                ),
                 code="EARLY_ACCESS",
             )
         if status == 401:
             return NeedsLogin(
-                f"CivitAI did not accept the API key for this: see {page_url}, and store a new "
-                f"key from {self.key_page}, then try again."
+                english(
+                    "CivitAI did not accept the API key for this: see %(page)s, and store a new "
+                    "key from %(key_page)s, then try again.",
+                    page=page_url,
+                    key_page=self.key_page,
+                )
                 if with_key
-                else f"CivitAI asks for a login: store an API key from {self.key_page}, "
-                "then try again."
+                else english(
+                    "CivitAI asks for a login: store an API key from %(key_page)s, then try again.",
+                    key_page=self.key_page,
+                )
             )
         if status == 403:
-            return SourceRefused(f"CivitAI does not let this model be downloaded: see {page_url}.")
+            return SourceRefused(
+                english(
+                    "CivitAI does not let this model be downloaded: see %(page)s.", page=page_url
+                )
+            )
         if status == 404:
             # Right after publishing, and while its storage has trouble, CivitAI answers 404
             # for what is there.
             return NotFound(
-                "CivitAI has no such model version or file. Check the id.", permanent=False, tries=3
+                english("CivitAI has no such model version or file. Check the id."),
+                permanent=False,
+                tries=3,
             )
         if status == 410:
-            return NotFound("CivitAI has archived or removed this model.", code="GONE")
+            return NotFound(english("CivitAI has archived or removed this model."), code="GONE")
         return explain_common(self.label, status, headers)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from accounts.sentences import english
 from downloads.errors import NoSuchFile
 
 NAME: Final = "civitai"
@@ -80,8 +81,10 @@ def choose(files: Sequence[Mapping[str, Any]], wish: CivitaiWish) -> Mapping[str
         return (primary or fitting)[0]
     listed = "; ".join(_describe(file) for file in (fitting or files)[:8]) or "none"
     if not fitting:
-        raise NoSuchFile(f"No file of this version fits. It has: {listed}.")
-    raise NoSuchFile(f"Several files fit: name type, format, size or fp. {listed}.")
+        raise NoSuchFile(english("No file of this version fits. It has: %(files)s.", files=listed))
+    raise NoSuchFile(
+        english("Several files fit: name type, format, size or fp. %(files)s.", files=listed)
+    )
 
 
 def _describe(file: Mapping[str, Any]) -> str:

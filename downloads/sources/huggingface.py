@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 from urllib.parse import quote, urlencode
 
+from accounts.sentences import english
 from downloads.errors import (
     DownloadError,
     NeedsLogin,
@@ -136,37 +137,63 @@ class HuggingFace:
         code = headers.get("X-Error-Code", "")
         if code == "GatedRepo":
             return NeedsTerms(
-                "This model needs a login on Hugging Face: accept its terms at "
-                f"{page_url}{'' if with_key else ', store an access token'}, then try again."
+                english(
+                    "This model needs a login on Hugging Face: accept its terms at %(page)s, "
+                    "then try again.",
+                    page=page_url,
+                )
+                if with_key
+                else english(
+                    "This model needs a login on Hugging Face: accept its terms at %(page)s, "
+                    "store an access token, then try again.",
+                    page=page_url,
+                )
             )
         if code == "EntryNotFound":
-            return NotFound("The repository has no such file. Check filename and subfolder.")
+            return NotFound(
+                english("The repository has no such file. Check filename and subfolder.")
+            )
         if code == "RevisionNotFound":
-            return NotFound("The repository has no such revision. Check the branch or commit.")
+            return NotFound(
+                english("The repository has no such revision. Check the branch or commit.")
+            )
         # 401 stands for private and for missing repositories alike.
         if status == 401 and not with_key:
             return NeedsLogin(
-                f"Hugging Face has no such public repository. If {page_url} is right, store an "
-                f"access token from {self.key_page} that may read it, then try again."
+                english(
+                    "Hugging Face has no such public repository. If %(page)s is right, store an "
+                    "access token from %(key_page)s that may read it, then try again.",
+                    page=page_url,
+                    key_page=self.key_page,
+                )
             )
         if status == 401 and code != "RepoNotFound":
             return NeedsLogin(
-                "Hugging Face did not accept the access token: store a new one from "
-                f"{self.key_page}, then try again."
+                english(
+                    "Hugging Face did not accept the access token: store a new one from "
+                    "%(key_page)s, then try again.",
+                    key_page=self.key_page,
+                )
             )
         if code == "RepoNotFound" or status in (401, 404, 410):
-            return NotFound("Hugging Face has no such repository, or the token may not read it.")
+            return NotFound(
+                english("Hugging Face has no such repository, or the token may not read it.")
+            )
         if status == 403:
             return SourceRefused(
-                f"The access token may not read this repository: see {page_url}, and the token's "
-                f"rights at {self.key_page}."
+                english(
+                    "The access token may not read this repository: see %(page)s, and the token's "
+                    "rights at %(key_page)s.",
+                    page=page_url,
+                    key_page=self.key_page,
+                )
             )
         if status == 429 and (
             left := re.search(r";\s*t=([0-9]{1,9})", headers.get("RateLimit", ""))
         ):
             wait = retry_after(headers)
             return SourceBusy(
-                "Hugging Face takes no more requests for now. Try again later.",
+                english("Hugging Face takes no more requests for now. Try again later."),
                 retry_after=float(left[1]) if wait is None else wait,
             )
         return explain_common(self.label, status, headers)

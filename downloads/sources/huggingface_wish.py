@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from accounts.sentences import english
 from downloads.sources.base import BadWish, text_field
 
 NAME: Final = "huggingface"
@@ -45,24 +46,24 @@ def parse(data: Mapping[str, Any], base_url: str) -> HuggingFaceWish:
         repo_id, url = None, url or repo_id
     named: dict[str, str] = _address(url, base_url) if url else {}
     if repo_id and named.get("repo_id", repo_id) != repo_id:
-        raise BadWish("url and repo_id name two repositories.", "repo_id")
+        raise BadWish(english("url and repo_id name two repositories."), "repo_id")
     repo_id = repo_id or named.get("repo_id")
     if repo_id is None:
-        raise BadWish("Name the repository, for example owner/model.", "repo_id")
+        raise BadWish(english("Name the repository, for example owner/model."), "repo_id")
     dotted = ".." in repo_id or "--" in repo_id or repo_id.endswith((".git", ".", "-"))
     if len(repo_id) > 96 or dotted or not REPO.fullmatch(repo_id):
-        raise BadWish("This is not the name of a repository.", "repo_id")
+        raise BadWish(english("This is not the name of a repository."), "repo_id")
     path = named.get("path")
     if filename := text_field(data, "filename"):
         folder = text_field(data, "subfolder") or named.get("folder") or ""
         path = f"{folder.strip('/')}/{filename}" if folder.strip("/") else filename
     if not path:
-        raise BadWish("Name the file in the repository.", "filename")
+        raise BadWish(english("Name the file in the repository."), "filename")
     if not _is_path(path) or len(path) > 1000:
-        raise BadWish("This is not the name of a file in a repository.", "filename")
+        raise BadWish(english("This is not the name of a file in a repository."), "filename")
     revision = text_field(data, "revision", 200) or named.get("revision") or "main"
     if not _is_path(revision):
-        raise BadWish("This is not a revision: name a branch, tag or commit.", "revision")
+        raise BadWish(english("This is not a revision: name a branch, tag or commit."), "revision")
     return HuggingFaceWish(repo_id, path, revision)
 
 
@@ -74,10 +75,10 @@ def _address(url: str, base_url: str) -> dict[str, str]:
     except ValueError:
         host = ""
     if host not in _SITES and host != urlsplit(base_url).hostname:
-        raise BadWish("This is not an address of Hugging Face.", "url")
+        raise BadWish(english("This is not an address of Hugging Face."), "url")
     words = [unquote(word) for word in parts.path.split("/") if word]
     if not words or words[0] in _OTHER:
-        raise BadWish("Only models can be downloaded, not datasets or spaces.", "url")
+        raise BadWish(english("Only models can be downloaded, not datasets or spaces."), "url")
     if words[0] == "models" or (words[:2] == ["api", "models"]):
         words = words[1 if words[0] == "models" else 2 :]
     # Repositories of old have no owner: gpt2/resolve/main/…
@@ -90,7 +91,7 @@ def _address(url: str, base_url: str) -> dict[str, str]:
     at = 4 if rest[1] == "refs" and len(rest) > 3 else 2
     named["revision"] = "/".join(rest[1:at])
     if not all(text.isprintable() for text in rest):
-        raise BadWish("This is not an address of Hugging Face.", "url")
+        raise BadWish(english("This is not an address of Hugging Face."), "url")
     named["folder" if rest[0] == "tree" else "path"] = "/".join(rest[at:])
     return named
 
