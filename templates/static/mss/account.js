@@ -1,4 +1,5 @@
 // The account page: its forms talk to the API, its lists come from there.
+// `gettext` and `interpolate` are of /mss-login/texts.js, which the page loads first.
 import { passkeys, post } from "./passkey.js";
 
 const byId = (id) => document.getElementById(id);
@@ -137,13 +138,16 @@ function fill(id, items, nothing) {
   list.replaceChildren(...(items.length ? items : [row(nothing, [])]));
 }
 
+// `text` with its %(names)s replaced.
+const filled = (text, values) => interpolate(text, values, true);
+
 const when = (time) =>
-  time ? new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }) : "";
+  time ? new Date(time).toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" }) : "";
 
 async function get(path) {
   const answer = await fetch(path, { headers: { Accept: "application/json" } });
   const data = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw Object.assign(new Error(data.error || "The server did not answer."), data);
+  if (!answer.ok) throw Object.assign(new Error(data.error || gettext("The server did not answer.")), data);
   return data;
 }
 
@@ -152,21 +156,24 @@ async function loadSessions() {
   const items = sessions.map((session) => {
     const name = browserName(session.user_agent);
     return row(
-      session.is_current ? `${name} (this one)` : name,
+      session.is_current ? filled(gettext("%(name)s (this one)"), { name }) : name,
       [
-        session.ip && `From ${session.ip}`,
-        `Since ${when(session.created_at_iso)}, last used ${when(session.last_used_at_iso)}`,
+        session.ip && filled(gettext("From %(address)s"), { address: session.ip }),
+        filled(gettext("Since %(begin)s, last used %(used)s"), {
+          begin: when(session.created_at_iso),
+          used: when(session.last_used_at_iso),
+        }),
       ],
       session.is_current
         ? null
-        : action("Log out", name, async () => {
+        : action(gettext("Log out"), name, async () => {
             await post(`${API}/me/sessions/revoke`, { jti: session.jti });
             await loadSessions();
-            say("That session has ended.");
+            say(gettext("That session has ended."));
           }),
     );
   });
-  fill("session-list", items, "None.");
+  fill("session-list", items, gettext("None."));
   byId("end-others").hidden = sessions.length < 2;
 }
 
@@ -175,7 +182,16 @@ function browserName(agent) {
   const systems = [["Android", "Android"], ["iPhone", "iPhone"], ["iPad", "iPad"], ["Windows", "Windows"], ["Mac OS", "macOS"], ["Linux", "Linux"]];
   const find = (pairs) => pairs.find(([mark]) => agent.includes(mark))?.[1];
   const browser = find(browsers);
-  return browser ? [browser, find(systems)].filter(Boolean).join(" on ") : agent.slice(0, 60) || "Unknown client";
+  const system = find(systems);
+  if (browser && system) return filled(gettext("%(browser)s on %(system)s"), { browser, system });
+  return browser || agent.slice(0, 60) || gettext("Unknown client");
+}
+
+function lastUse(token) {
+  if (!token.last_used_at) return gettext("Never used.");
+  const values = { time: when(token.last_used_at), address: token.last_used_ip };
+  if (!token.last_used_ip) return filled(gettext("Last used %(time)s."), values);
+  return filled(gettext("Last used %(time)s from %(address)s."), values);
 }
 
 async function loadTokens() {
@@ -183,25 +199,36 @@ async function loadTokens() {
   const { tokens } = await get(`${API}/api/tokens`);
   const items = tokens.map((token) => {
     const name = token.label || token.token_hash_prefix;
-    const used = token.last_used_at
-      ? `Last used ${when(token.last_used_at)}${token.last_used_ip ? ` from ${token.last_used_ip}` : ""}`
-      : "Never used";
+    const until = token.expires_at
+      ? filled(gettext("Works until %(time)s."), { time: when(token.expires_at) })
+      : gettext("Never expires.");
     return row(
       name,
       [
-        `${token.expires_at ? `Works until ${when(token.expires_at)}` : "Never expires"}. ${used}.`,
-        token.scopes && `Limited to: ${token.scopes.join(", ") || "nothing"}`,
-        token.networks?.length && `Only from ${token.networks.join(", ")}`,
-        token.in_path && "May stand in the address",
+        `${until} ${lastUse(token)}`,
+        token.scopes &&
+          filled(gettext("Limited to: %(scopes)s"), {
+            scopes: token.scopes.join(", ") || gettext("nothing"),
+          }),
+        token.networks?.length &&
+          filled(gettext("Only from %(networks)s"), { networks: token.networks.join(", ") }),
+        token.in_path && gettext("May stand in the address"),
       ],
-      action("Revoke", name, async () => {
+      action(gettext("Revoke"), name, async () => {
         await post(`${API}/api/tokens`, { token_hash_prefix: token.token_hash_prefix }, "DELETE");
         await loadTokens();
-        say("The token is revoked.");
+        say(gettext("The token is revoked."));
       }),
     );
   });
-  fill("token-list", items, "You have none.");
+  fill("token-list", items, gettext("You have none."));
+}
+
+function lifeOf(passkey) {
+  const values = { added: when(passkey.created_at), used: when(passkey.last_used_at) };
+  return passkey.last_used_at
+    ? filled(gettext("Added %(added)s, last used %(used)s"), values)
+    : filled(gettext("Added %(added)s"), values);
 }
 
 async function loadPasskeys() {
@@ -209,16 +236,16 @@ async function loadPasskeys() {
   const items = known.map((passkey) =>
     row(
       passkey.name,
-      [`Added ${when(passkey.created_at)}${passkey.last_used_at ? `, last used ${when(passkey.last_used_at)}` : ""}`],
-      action("Remove", passkey.name, async () => {
+      [lifeOf(passkey)],
+      action(gettext("Remove"), passkey.name, async () => {
         await confirmed((proof) =>
           post(`${API}/api/passkeys`, { id: passkey.id, ...proof }, "DELETE"),
         );
-        restart("The passkey is removed.");
+        restart(gettext("The passkey is removed."));
       }),
     ),
   );
-  fill("passkey-list", items, "You have none.");
+  fill("passkey-list", items, gettext("You have none."));
   byId("passkey-form").hidden = !passkeys.supported;
   byId("no-passkeys").hidden = passkeys.supported;
 }
@@ -250,7 +277,7 @@ onSubmit("password-form", async (event) => {
   );
   form.reset();
   await Promise.all([loadSessions(), loadTokens()]);
-  say("Your password is changed. Everywhere else you are logged out.");
+  say(gettext("Your password is changed. Everywhere else you are logged out."));
 });
 
 onClick("mfa-begin", async () => {
@@ -266,18 +293,18 @@ onClick("mfa-begin", async () => {
 
 onSubmit("mfa-form", async (event) => {
   await post(`${API}/api/mfa/verify-setup`, { code: event.target.code.value });
-  restart("Your second factor is on. Everywhere else you are logged out.");
+  restart(gettext("Your second factor is on. Everywhere else you are logged out."));
 });
 
 onClick("codes-new", async () => {
   const made = await confirmed((proof) => post(`${API}/api/mfa/backup-codes`, proof));
   codesShown(made.backup_codes);
-  say("You have new backup codes; the old ones are void.");
+  say(gettext("You have new backup codes; the old ones are void."));
 });
 
 onClick("mfa-off", async () => {
   await confirmed((proof) => post(`${API}/api/mfa/disable`, proof), { password: true });
-  restart("Your second factor is off.");
+  restart(gettext("Your second factor is off."));
 });
 
 onSubmit("passkey-form", async (event) => {
@@ -292,16 +319,16 @@ onSubmit("passkey-form", async (event) => {
     name,
   });
   event.target.reset();
-  if (!made.backup_codes.length) return restart("The passkey is added.");
+  if (!made.backup_codes.length) return restart(gettext("The passkey is added."));
   await Promise.all([loadPasskeys(), loadSessions()]);
   codesShown(made.backup_codes);
-  say("The passkey is added. Note the backup codes above, then load this page again.");
+  say(gettext("The passkey is added. Note the backup codes above, then load this page again."));
 });
 
 onClick("end-others", async () => {
   await post(`${API}/me/sessions/revoke`, { all_others: true });
   await loadSessions();
-  say("Everywhere else you are logged out.");
+  say(gettext("Everywhere else you are logged out."));
 });
 
 onSubmit("token-form", async (event) => {
@@ -314,29 +341,33 @@ onSubmit("token-form", async (event) => {
   if (networks.length) wanted.networks = networks;
   if (form.in_path.checked) wanted.in_path = true;
   let made = await post(`${API}/generate_token`, wanted);
-  if (made.mfa_setup_required) throw new Error("Set up your second factor first.");
+  if (made.mfa_setup_required) throw new Error(gettext("Set up your second factor first."));
   if (made.mfa_required) {
     const temp = { mfa_temp_token: made.mfa_temp_token };
     made = await confirmed((proof) => post(`${API}/generate_token`, { ...temp, ...proof }), { temp });
   }
   form.reset();
   byId("token-text").textContent = made.token;
-  show(byId("token-address"), made.in_path ? `As an address: ${location.origin}/t/${made.token}/` : "");
+  const address = `${location.origin}/t/${made.token}/`;
+  show(
+    byId("token-address"),
+    made.in_path ? filled(gettext("As an address: %(address)s"), { address }) : "",
+  );
   byId("new-token").hidden = false;
   byId("token-copy").focus();
   await loadTokens();
-  say("The token is made. Copy it now.");
+  say(gettext("The token is made. Copy it now."));
 });
 
 onClick("token-copy", async () => {
   const text = byId("token-text").textContent;
   try {
     await navigator.clipboard.writeText(text);
-    say("Copied.");
+    say(gettext("Copied."));
   } catch {
     // Browsers copy for pages from HTTPS or localhost only.
     getSelection().selectAllChildren(byId("token-text"));
-    say("Selected. Copy it with Ctrl+C, or by holding your finger on it.");
+    say(gettext("Selected. Copy it with Ctrl+C, or by holding your finger on it."));
   }
 });
 

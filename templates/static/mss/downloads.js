@@ -1,4 +1,5 @@
 // The page of downloads: asks for new ones, shows how far they are, cancels, tries again.
+// `gettext` and `interpolate` are of /mss-login/texts.js, which the page loads first.
 const byId = (id) => document.getElementById(id);
 const HERE = "/account/downloads";
 const POLL = 1000;
@@ -27,7 +28,7 @@ async function ask(path, body) {
   });
   const data = await answer.json().catch(() => ({}));
   if (answer.status === 401) location.assign(`/login?next=${HERE}`);
-  if (!answer.ok) throw new Error(data.error || "The server did not answer.");
+  if (!answer.ok) throw new Error(data.error || gettext("The server did not answer."));
   return data;
 }
 
@@ -59,7 +60,17 @@ function button(text, label, work) {
   return made;
 }
 
+// `text` with its %(names)s replaced.
+const filled = (text, values) => interpolate(text, values, true);
+
 // --- numbers for people -----------------------------------------------------------------------
+
+function decimal(number, digits) {
+  return number.toLocaleString(document.documentElement.lang, {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  });
+}
 
 function bytes(number) {
   if (number === null) return "?";
@@ -70,36 +81,49 @@ function bytes(number) {
     value /= 1000;
     unit += 1;
   }
-  return `${value.toFixed(value < 10 && unit ? 1 : 0)} ${units[unit]}`;
+  return `${decimal(value, value < 10 && unit ? 1 : 0)} ${units[unit]}`;
 }
 
 function duration(seconds) {
   if (seconds < 60) return `${Math.round(seconds)} s`;
   if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  return `${decimal(seconds / 3600, 1)} h`;
 }
 
 // --- the list ---------------------------------------------------------------------------------
 
 const WORDS = {
-  queued: "Waits for its turn",
-  running: "Running",
-  completed: "Done",
-  failed: "Failed",
-  cancelled: "Cancelled",
+  queued: gettext("Waits for its turn"),
+  running: gettext("Running"),
+  completed: gettext("Done"),
+  failed: gettext("Failed"),
+  cancelled: gettext("Cancelled"),
 };
 
 function title(job) {
-  return job.filename || job.repo_id || `version ${job.model_version_id ?? ""}`;
+  if (job.filename || job.repo_id) return job.filename || job.repo_id;
+  return filled(gettext("version %(number)s"), { number: job.model_version_id ?? "" });
 }
 
 function details(job) {
   if (job.status === "failed") return job.error;
-  if (job.status === "completed") return `${bytes(job.total_bytes)} in ${job.destination}`;
+  if (job.status === "completed") {
+    return filled(gettext("%(size)s in %(folder)s"), {
+      size: bytes(job.total_bytes),
+      folder: job.destination,
+    });
+  }
   if (job.status !== "running") return "";
-  const parts = [`${bytes(job.bytes_done)} of ${bytes(job.total_bytes)}`];
+  const parts = [
+    filled(gettext("%(done)s of %(size)s"), {
+      done: bytes(job.bytes_done),
+      size: bytes(job.total_bytes),
+    }),
+  ];
   if (job.speed_bps) parts.push(`${bytes(job.speed_bps)}/s`);
-  if (job.eta_seconds !== null) parts.push(`${duration(job.eta_seconds)} left`);
+  if (job.eta_seconds !== null) {
+    parts.push(filled(gettext("%(time)s left"), { time: duration(job.eta_seconds) }));
+  }
   return parts.join(", ");
 }
 
@@ -107,7 +131,7 @@ function row(job) {
   const name = title(job);
   const bar = element("progress", { max: 100 });
   if (job.progress_pct !== null) bar.value = job.progress_pct;
-  bar.setAttribute("aria-label", `Progress of ${name}`);
+  bar.setAttribute("aria-label", filled(gettext("Progress of %(name)s"), { name }));
   const act = (action, done) => async () => {
     await ask(`/jobs/${job.job_id}/${action}`, {});
     say(done);
@@ -124,9 +148,9 @@ function row(job) {
       job.warning ? element("small", { textContent: job.warning }) : null,
       job.status === "running" ? bar : null,
     ),
-    job.can_cancel ? button("Cancel", name, act("cancel", "It is being cancelled.")) : null,
+    job.can_cancel ? button(gettext("Cancel"), name, act("cancel", gettext("It is being cancelled."))) : null,
     ["failed", "cancelled"].includes(job.status)
-      ? button("Try again", name, act("retry", "It is tried again."))
+      ? button(gettext("Try again"), name, act("retry", gettext("It is tried again.")))
       : null,
   );
 }
@@ -139,7 +163,7 @@ async function refresh() {
   if (now !== shown) {
     // A button that has the focus keeps it.
     const focus = document.activeElement?.getAttribute("aria-label");
-    const items = jobs.length ? jobs.map(row) : [element("li", {}, "None yet.")];
+    const items = jobs.length ? jobs.map(row) : [element("li", {}, gettext("None yet."))];
     byId("jobs").replaceChildren(...items);
     if (focus) document.querySelector(`[aria-label="${CSS.escape(focus)}"]`)?.focus();
     shown = now;
@@ -165,7 +189,7 @@ async function watch() {
 
 async function add(wish) {
   await ask("/jobs", wish);
-  say("It is in the list below.");
+  say(gettext("It is in the list below."));
   await watch();
 }
 
@@ -200,14 +224,15 @@ byId("search-form").addEventListener(
               textContent: [file.name, file.type, bytes(file.size)].filter(Boolean).join(", "),
             }),
           ),
-          button("Download", file.name, () => {
+          button(gettext("Download"), file.name, () => {
             const { url, source, ...rest } = choices();
             return add({ ...rest, ...file.wish });
           }),
         ),
       ),
     );
-    byId("found").replaceChildren(...(items.length ? items : [element("li", {}, "Nothing was found.")]));
+    const nothing = element("li", {}, gettext("Nothing was found."));
+    byId("found").replaceChildren(...(items.length ? items : [nothing]));
   }),
 );
 
@@ -220,9 +245,11 @@ for (const form of document.querySelectorAll(".key-form")) {
         source,
         api_key: form.elements.api_key.value,
       });
-      form.querySelector("[data-state]").textContent = stored.includes(source) ? "stored" : "none";
+      form.querySelector("[data-state]").textContent = stored.includes(source)
+        ? gettext("stored")
+        : gettext("none");
       form.reset();
-      say(stored.includes(source) ? "The key is stored." : "The key is removed.");
+      say(stored.includes(source) ? gettext("The key is stored.") : gettext("The key is removed."));
     }),
   );
 }

@@ -1,5 +1,5 @@
 // Passkeys: JSON of the server ⇄ what navigator.credentials wants. Older browsers lack the
-// built-in conversions, so they are spelt out here.
+// built-in conversions, so they are spelt out here. `gettext` is of /mss-login/texts.js.
 export const passkeys = {
   supported: Boolean(window.PublicKeyCredential && navigator.credentials),
 
@@ -30,9 +30,9 @@ export const passkeys = {
 
   // What to tell the person when the browser refused.
   reason(error) {
-    if (error.name === "NotAllowedError") return "The passkey was not used. Try again, or use a code.";
-    if (error.name === "InvalidStateError") return "This device has a passkey for this account already.";
-    return error.message || "The passkey did not work.";
+    if (error.name === "NotAllowedError") return gettext("The passkey was not used. Try again, or use a code.");
+    if (error.name === "InvalidStateError") return gettext("This device has a passkey for this account already.");
+    return error.message || gettext("The passkey did not work.");
   },
 };
 
@@ -73,6 +73,6 @@ export async function post(path, body, method = "POST") {
     body: JSON.stringify(body),
   });
   const data = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw Object.assign(new Error(data.error || "The server did not answer as expected."), data);
+  if (!answer.ok) throw Object.assign(new Error(data.error || gettext("The server did not answer as expected.")), data);
   return data;
 }
