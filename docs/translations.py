@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from babel.messages.catalog import Catalog, Message
+from babel.messages.catalog import Catalog
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_javascript, extract_python
 from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po, write_po
@@ -23,6 +23,8 @@ from django.utils.translation.template import templatize
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LOCALE: Final = ROOT / "mssproject" / "locale"
+# Of Django's pages and mails, and of scripts.
+DOMAINS: Final = ("django", "djangojs")
 # Folders as Django names them; English is in the sources.
 LANGUAGES: Final = ("de", "fr", "es", "zh_Hans", "ja")
 KEYWORDS: Final = {**DEFAULT_KEYWORDS, "english": None}
@@ -105,13 +107,15 @@ def compiled(language: str, domain: str) -> Catalog:
 
 
 def renewed(language: str, domain: str) -> Catalog:
-    """A catalogue of the sources' texts, with the translations that there are."""
-    old = kept(language, domain)
+    """A catalogue of the sources' texts, with the translations that there are: its own, else
+    the other domain's."""
+    olds = [kept(language, each) for each in sorted(DOMAINS, key=lambda each: each != domain)]
     new = Catalog(locale=language, domain=domain, creation_date=MOMENT, revision_date=MOMENT)
     for words, context in texts(domain):
         # The `Message` finds out by itself whether there are placeholders.
-        known: Message | None = old.get(_words(words), context)
-        new.add(words, known.string if known else None, context=context)
+        known = [old.get(_words(words), context) for old in olds]
+        string = next((message.string for message in known if message and message.string), None)
+        new.add(words, string, context=context)
     return new
 
 
@@ -147,7 +151,7 @@ def main() -> int:
     is_check = parser.parse_args().check
     number = 0
     for language in LANGUAGES:
-        for domain in ("django", "djangojs"):
+        for domain in DOMAINS:
             if not is_check:
                 write(renewed(language, domain), language, domain)
             for text in missing(language, domain):
