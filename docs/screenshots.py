@@ -118,13 +118,13 @@ def main() -> None:
             log_in(page, gateway.url, session(gateway, CAST[0]))
             for name, path in shots.items():
                 page.goto(gateway.url + path.format(**keys))
-                _take(page, name)
+                page.wait_for_load_state("networkidle")
+                take(page, name)
             context.close()
 
 
-def _take(page: Page, name: str) -> None:
+def take(page: Page, name: str) -> None:
     """In 256 colours: a fifth of the size, and the eye sees no difference."""
-    page.wait_for_load_state("networkidle")
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     picture.quantize(256).save(PICTURES / f"{name}.png", optimize=True)
     print(f"{name}.png")

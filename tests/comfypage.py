@@ -112,8 +112,8 @@ class ComfyPage:
         expect(panel).to_be_visible()
         return panel
 
-    def menu(self, name: str) -> list[str]:
-        """What a menu of ComfyUI's own menu offers."""
+    def menu_open(self, name: str) -> list[str]:
+        """Open a menu of ComfyUI's own menu: what it offers."""
         # 1.27 has a menu of the logo, newer ones a button.
         logo = self.page.locator("[data-testid=comfy-menu-button], .comfyui-logo-wrapper")
         logo.first.click()
@@ -122,9 +122,14 @@ class ComfyPage:
         shown = self.page.get_by_role("menuitem").filter(visible=True)
         expect(shown).not_to_have_count(len(before))
         found = [text.strip() for text in shown.all_inner_texts()]
-        self.page.keyboard.press("Escape")
-        self.page.keyboard.press("Escape")
         return [text for text in found if text not in before and "\n" not in text]
+
+    def menu(self, name: str) -> list[str]:
+        """What it offers; it is closed again."""
+        found = self.menu_open(name)
+        self.page.keyboard.press("Escape")
+        self.page.keyboard.press("Escape")
+        return found
 
     def tells(self, text: str) -> None:
         """That a message with this text pops up."""
