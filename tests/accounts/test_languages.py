@@ -85,20 +85,22 @@ def test_anybody_without_the_header_is_spoken_to_in_english(gateway: Gateway) ->
     assert language(Browser(gateway.url).get("/login")) == "en"
 
 
-@pytest.mark.parametrize("path", ["/join", "/reset", "/register"])
-def test_every_page_behind_a_link_speaks_it(gateway: Gateway, person: Person, path: str) -> None:
-    german = {"Accept-Language": "de"}
-    address = {
-        "/join": f"/join?invite_token={invite(gateway, ADMIN)}",
-        "/reset": f"/reset?reset_token={password_link(gateway, ADMIN, person)}",
-        "/register": "/register",
-    }[path]
-    page = Browser(gateway.url).get(address, headers=german)
-    if path == "/register":  # there is an owner
-        assert page.json()["error"] == "Hier ist nichts."
-        return
+def test_pages_behind_links_speak_it(gateway: Gateway, person: Person) -> None:
+    for path in (
+        f"/join?invite_token={invite(gateway, ADMIN)}",
+        f"/reset?reset_token={password_link(gateway, ADMIN, person)}",
+    ):
+        page = Browser(gateway.url).get(path, headers={"Accept-Language": "de"})
+        assert language(page) == "de"
+        assert "Mindestens 8 Zeichen" in page.text
+
+
+def test_page_of_a_refusal_speaks_it(gateway: Gateway) -> None:
+    page = Browser(gateway.url).get("/register", headers={"Accept-Language": "de"})
+    assert page.status_code == 404
     assert language(page) == "de"
-    assert "Mindestens 8 Zeichen" in page.text
+    assert "<h1>Hier ist nichts</h1>" in page.text
+    assert "NOT_FOUND" in page.text
 
 
 def test_refusal_has_the_language_s_sentence_and_the_same_code(
