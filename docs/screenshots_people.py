@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, ViewportSize, expect
 
 from docs.screenshots import COLOURS, take
 from tests.accounts.acting import session
-from tests.cast import ADMIN, ALICE, BOB, GUEST, POWER, Person
+from tests.cast import ADMIN, ALICE, BOB, GUEST, OWNER, POWER, Person
 from tests.chromium import chromium, log_in
 from tests.client import Client
 from tests.comfypage import DESKTOP, FRONTENDS, PHONE, PREFERENCES, ComfyPage, comfy_page, workflow
@@ -26,7 +26,7 @@ from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway, serving
 from tests.prompts import run, save, slow, submit
 
-CAST: Final = (ADMIN, POWER, ALICE, BOB, GUEST)
+CAST: Final = (OWNER, ADMIN, POWER, ALICE, BOB, GUEST)
 LIFE: Final = """
 from accounts import granting
 from accounts.models import User
@@ -55,7 +55,12 @@ def world(frontend: str) -> Iterator[tuple[FakeComfyThread, Gateway]]:
     with (
         tempfile.TemporaryDirectory(prefix="mss-pictures-") as folder,
         FakeComfyThread(Path(folder) / "comfy", seed=True, frontend=FRONTENDS[frontend]) as comfy,
-        serving(Path(folder) / "gateway", comfy.url, CAST) as gateway,
+        serving(
+            Path(folder) / "gateway",
+            comfy.url,
+            CAST,
+            COMFYUI_MODELS_DIR=str(Path(comfy.base_dir) / "models"),
+        ) as gateway,
     ):
         checkpoints = Client(comfy.url).get("/models/checkpoints").json()
         loras = Client(comfy.url).get("/models/loras").json()
@@ -142,7 +147,7 @@ def ours(browser: Browser, comfy: FakeComfyThread, gateway: Gateway) -> None:
     phone: dict[str, Any] = {"viewport": PHONE, "color_scheme": "dark"}
     for name, path, person, options in (
         ("page-login", "/login", None, {}),
-        ("page-login-phone", "/login", None, {**phone, "locale": "ja-JP"}),
+        ("page-login-phone", "/login", None, {**phone, "locale": "fr-FR"}),
         ("page-account", "/account", ALICE, german),
         ("page-downloads", "/account/downloads", POWER, {}),
         ("page-refused", "/view?filename=x.png&type=output", ALICE, {}),

@@ -84,7 +84,7 @@ def test_afterwards_it_is_404_and_the_token_is_void(empty: Gateway) -> None:
         Browser(empty.url).get("/register"),
         Browser(empty.url).post("/register", data=GOOD | {"username": "eve"}),
     ):
-        assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+        assert (answer.status_code, "NOT_FOUND" in answer.text) == (404, True)
         assert "Set-Cookie" not in answer.headers
     assert empty.run(OWNERS) == ["olga"]
 

@@ -139,11 +139,11 @@ def test_no_token_reaches_comfyui_whatever_its_place(
 ) -> None:
     for headers in ((bearer(token),), (basic(token),), (cookie(jwt),), (bearer(jwt), cookie(jwt))):
         for query in (f"token={jwt}&a=1", f"%61ccess_token={token}"):
-            Client(gateway.url).get(f"/extensions?{query}", headers=dict(headers))
-    Client(gateway.url).get(f"/extensions?a=1&t%6Fken={token}&b=2")
+            Client(gateway.url).get(f"/workflow_templates?{query}", headers=dict(headers))
+    Client(gateway.url).get(f"/workflow_templates?a=1&t%6Fken={token}&b=2")
     assert len(forwarded.requests) > 5
     secrets = (token, jwt, basic(token)[1].split()[1])
     for record in forwarded.requests:
         seen = f"{record.path} {record.headers} {record.text}"
         assert not any(secret in seen for secret in secrets)
-    assert forwarded.requests[-1].path.endswith("extensions?a=1&b=2")
+    assert forwarded.requests[-1].path.endswith("workflow_templates?a=1&b=2")
