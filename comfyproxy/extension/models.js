@@ -73,6 +73,7 @@ function follow(me, session, root) {
     list.replaceChildren(...parts.map(([folder, names]) => part(folder, names, words.length > 0)));
     if (parts.length) note.textContent = "";
     else if (words.length) note.textContent = gettext("None of your models has these words in its name.");
+    else if (me.permissions.can_view_all_comfyui_items) note.textContent = gettext("ComfyUI has no models yet.");
     else note.textContent = gettext("You were given no models yet. Ask an administrator for some.");
   }
 
