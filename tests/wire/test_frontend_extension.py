@@ -55,9 +55,10 @@ def test_extension_comes_from_the_gateway_and_is_revalidated(
     assert asked(forwarded) == []
 
 
-def test_extension_imports_only_what_is_served(guest: Client) -> None:
+def test_extension_imports_only_what_is_served_and_names_no_other_server(guest: Client) -> None:
     for name in FILES:
         source = (FOLDER / name).read_text()
+        assert not re.search(r"\bhttps?:|[\"'`(]//", source), name
         for module in re.findall(r'from "\./([^"]+)"', source):
             assert guest.get(f"{ADDRESS}/{module}").status_code == 200, module
 
