@@ -18,7 +18,7 @@ export const link = (href, text) =>
 // What a sidebar tab shows. ComfyUI calls `render` again whenever it draws the tab anew, with
 // the same or another container; `begin` starts what keeps the content fresh and returns how
 // to stop that.
-export class Panel {
+class Panel {
   constructor(label, begin) {
     this.root = element("section", { class: "mss-panel", "aria-label": label });
     this.begin = begin;
@@ -35,6 +35,21 @@ export class Panel {
     this.stop = null;
     this.root.remove();
   }
+}
+
+// A tab for `registerSidebarTab`, whose content `begin(root)` fills.
+export function sidebarTab(id, icon, title, begin) {
+  const panel = new Panel(title, () => begin(panel.root));
+  return {
+    id,
+    icon,
+    title,
+    label: title,
+    tooltip: title,
+    type: "custom",
+    render: (container) => panel.render(container),
+    destroy: () => panel.destroy(),
+  };
 }
 
 // Calls `work` at once and whenever `ask()` is called, but never twice at a time: what comes in

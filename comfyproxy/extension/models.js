@@ -1,5 +1,5 @@
 // Sidebar tab "My models": what one may use, and one's downloads for those who may have some.
-import { Panel, element, link, oneAtATime } from "./elements.js";
+import { element, link, oneAtATime, sidebarTab } from "./elements.js";
 import { gettext } from "./texts.js";
 
 const DOWNLOADS_MS = 2_000;
@@ -13,18 +13,8 @@ const STATUS = {
 };
 
 export function modelsTab(me, session) {
-  const title = gettext("My models");
-  const panel = new Panel(title, () => follow(me, session, panel.root));
-  return {
-    id: "mss-login-models",
-    icon: "pi pi-box",
-    title,
-    label: title,
-    tooltip: title,
-    type: "custom",
-    render: (container) => panel.render(container),
-    destroy: () => panel.destroy(),
-  };
+  const begin = (root) => follow(me, session, root);
+  return sidebarTab("mss-login-models", "pi pi-box", gettext("My models"), begin);
 }
 
 function follow(me, session, root) {

@@ -1,5 +1,5 @@
 // Sidebar tab "My queue": one's own prompts with place, progress and pictures, and how to stop them.
-import { Panel, element, oneAtATime } from "./elements.js";
+import { element, oneAtATime, sidebarTab } from "./elements.js";
 import { gettext, interpolate } from "./texts.js";
 
 // Prompts of other devices end without a word to this page's socket.
@@ -23,18 +23,8 @@ const STATES = {
 };
 
 export function queueTab(app, me, session) {
-  const title = gettext("My queue");
-  const panel = new Panel(title, () => follow(app, me, session, panel.root));
-  return {
-    id: "mss-login-queue",
-    icon: "pi pi-list-check",
-    title,
-    label: title,
-    tooltip: title,
-    type: "custom",
-    render: (container) => panel.render(container),
-    destroy: () => panel.destroy(),
-  };
+  const begin = (root) => follow(app, me, session, root);
+  return sidebarTab("mss-login-queue", "pi pi-list-check", gettext("My queue"), begin);
 }
 
 function follow(app, me, session, root) {
