@@ -73,7 +73,7 @@ function follow(app, me, session, root) {
 
   EVENTS.forEach((name) => api.addEventListener(name, refresh));
   api.addEventListener("progress", progress);
-  const timer = setInterval(refresh, AGAIN_MS);
+  const timer = setInterval(() => document.hidden || refresh(), AGAIN_MS);
   void refresh();
   return () => {
     clearInterval(timer);

@@ -84,18 +84,22 @@ export function explain(app) {
 // Looks at every answer that the page gets. `session` is told of a login that is over.
 export function watchRefusals(app, session) {
   const say = explain(app);
-  const look = async (answer) => {
-    if (answer.status === 401) return session.check();
+  const look = async (answer, wanted) => {
+    if (answer.status === 401) return session.check({ insists: wanted });
     const json = (answer.headers.get("content-type") ?? "").includes("json");
-    if (json) say(await answer.json().catch(() => null));
+    const body = json ? await answer.json().catch(() => null) : null;
+    // Custom nodes look at their own routes by themselves, some all the time.
+    if (wanted || body?.code !== "PERMISSION_DENIED") say(body);
   };
   const original = app.api.fetchApi.bind(app.api);
   app.api.fetchApi = async (...request) => {
     const answer = await original(...request);
-    if (!answer.ok && !unasked(request[0])) void look(answer.clone());
+    // What changes something, somebody wanted; a page reads all the time.
+    const wanted = (request[1]?.method ?? "GET").toUpperCase() !== "GET";
+    if (!answer.ok) void look(answer.clone(), wanted);
     return answer;
   };
-  watchPictures(look);
+  watchPictures((answer) => look(answer, false));
 }
 
 // Pictures are no calls, and those on the canvas are in no document, where their errors could be
@@ -122,9 +126,4 @@ function watchPictures(look) {
     },
     true,
   );
-}
-
-// The page asks for these by itself, and does well without an answer.
-function unasked(route) {
-  return /^\/(internal\/|manager\/|v2\/manager\/|customnode\/)/.test(String(route));
 }

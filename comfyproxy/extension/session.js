@@ -11,20 +11,22 @@ export function watchSession(app, me, kept) {
   let timer = null;
   let question = null;
 
-  async function check() {
+  // `insists`: somebody wanted something that was refused; a question put off is asked again.
+  async function check({ insists = false } = {}) {
     if (asking) return;
     asking = true;
     try {
       const answer = await fetch("/account/frontend", { cache: "no-store" }).catch(() => null);
-      if (answer?.status === 401) loggedOut();
+      if (answer?.status === 401) loggedOut(insists);
       else if (answer?.ok) loggedIn(await answer.json());
     } finally {
       asking = false;
     }
   }
 
-  function loggedOut() {
+  function loggedOut(insists) {
     kept.keep();
+    if (insists && question && !question.open) question.showModal();
     question ??= ask(
       gettext("You are logged out"),
       gettext("Log in again to go on. Your workflow stays as it is."),
@@ -53,7 +55,7 @@ export function watchSession(app, me, kept) {
 
   app.api.addEventListener("reconnecting", () => {
     void check();
-    timer ??= setInterval(check, ASK_MS);
+    timer ??= setInterval(() => void check(), ASK_MS);
   });
   app.api.addEventListener("reconnected", () => {
     clearInterval(timer);
@@ -100,8 +102,12 @@ export function workflowKept(app, me) {
   let looked = false;
   return {
     keep() {
-      const graph = (app.rootGraph ?? app.graph).serialize();
-      sessionStorage.setItem(KEPT, JSON.stringify({ username: me.username, graph }));
+      try {
+        const graph = (app.rootGraph ?? app.graph).serialize();
+        sessionStorage.setItem(KEPT, JSON.stringify({ username: me.username, graph }));
+      } catch {
+        // Too large for the storage: ComfyUI's own copy is left.
+      }
     },
     forget() {
       sessionStorage.removeItem(KEPT);

@@ -199,6 +199,12 @@ class InsideComfyui:
         upload = "app.api.fetchApi('/upload/image', {method: 'POST', body: new FormData()})"
         assert guest.page.evaluate(f"{upload}.then(answer => answer.status)") == 403
         guest.tells("You may not upload files here.")
+        # Nothing is said of what nobody wanted: custom nodes ask for their routes by themselves.
+        toasts = guest.toasts().count()
+        asks = "app.api.fetchApi('/fakepack/info').then(answer => answer.status)"
+        assert guest.page.evaluate(asks) == 403
+        guest.page.wait_for_timeout(500)
+        assert guest.toasts().count() <= toasts
         expect(guest.tab("My queue")).to_contain_text("You may look at workflows here")
         guest.page.evaluate(
             """() => {
@@ -213,6 +219,7 @@ class InsideComfyui:
         assert [each.path for each in sent if each.method not in ("GET", "HEAD")] == []
         refused = {
             "POST /api/upload/image: 403",
+            "GET /api/fakepack/info: 403",
             "Failed to load resource: the server responded with a status of 403 (Forbidden)",
         }
         assert guest.troubles.found() - usual - refused == set()
@@ -240,6 +247,12 @@ class InsideComfyui:
         alice.tab("My queue")
         end_logins(gateway, ALICE)
         dialog = alice.page.get_by_role("dialog").filter(has_text="You are logged out")
+        expect(dialog).to_be_visible()
+        # Put off, it comes again with the next thing that somebody wants.
+        dialog.get_by_role("button", name="Later").click()
+        expect(dialog).to_be_hidden()
+        wants = "app.api.fetchApi('/queue', {method: 'POST', body: '{}'}).then(() => {})"
+        alice.page.evaluate(wants)
         expect(dialog).to_be_visible()
         other = ComfyPage(alice.page.context.new_page(), gateway.url)
         other.page.goto(f"{gateway.url}/login")
