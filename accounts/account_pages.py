@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import challenges, errors, languages, login, mfa, services
+from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.mfa import complete, known_user
 from accounts.api.passkeys import passkey_options
@@ -16,9 +19,10 @@ from accounts.api.serializers import ProofSerializer
 from accounts.api.throttles import ApiThrottle, LoginThrottle
 from accounts.capabilities import DESCRIPTIONS, Capability
 from accounts.challenges import Purpose
+from accounts.identity import Auth
 from accounts.middleware import check_own_page, cookie_identity
 from accounts.models import Challenge, User
-from accounts.pages import Page, finished_login, sent_credential, text_field
+from accounts.pages import Page, finished_login, sent_credential, text_field, wants_page
 from accounts.sentences import english
 from accounts.telling import told
 
@@ -128,3 +132,28 @@ class AccountPage(Page):
             may_have_endless=Capability.HAVE_NON_EXPIRING_JWT in held,
             scopes=[(str(cap), told(text)) for cap, text in DESCRIPTIONS.items() if cap in held],
         )
+
+
+class LanguageSerializer(serializers.Serializer):
+    language = serializers.ChoiceField(settings.LANGUAGES, allow_blank=True)
+
+
+class LanguageView(GatewayView):
+    """POST {language}: what the pages and mails speak from now on; empty: as the browser says.
+    The choice is the account's and follows to other browsers; in an account that several people
+    share it is only this browser's. Answers a form with the account page."""
+
+    permission_classes = (HasIdentity,)
+
+    def post(self, request: Request) -> Any:
+        user, identity = caller(request)
+        if identity.auth is not Auth.SESSION:
+            raise errors.PermissionDenied(english("Log in to manage your account; a token cannot."))
+        language = validated(LanguageSerializer, request.data)["language"]
+        if not user.shared:
+            services.set_language(user, language, ip=login.client_ip(request._request))
+        response: Any = Response({"language": language})
+        if wants_page(request._request):
+            response = HttpResponseRedirect("/account")
+        languages.remember(response, request._request, language)
+        return response

@@ -2,31 +2,27 @@
 
 from typing import Any, Final
 
+from csp.utils import build_policy
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.translation import gettext as _
-from django.utils.translation.trans_real import get_supported_language_variant
-from django.utils.translation.trans_real import parse_accept_lang_header as parse_languages
 
-from accounts.credentials import RawHeaders, cookie, header
+from accounts import languages
+from accounts.credentials import RawHeaders
 from accounts.errors import GatewayError
 from accounts.telling import told
 
 TEMPLATE: Final = "error.html"
-# Served beside Django's middleware, which gives its pages the same.
+# As Django's middleware, which these answers do not pass, gives them to all pages.
 _HEADERS: Final = (
     (b"content-type", b"text/html; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"vary", b"Accept-Language, Cookie"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        b"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    ),
+    (b"content-security-policy", build_policy().encode()),
     (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"same-origin"),
+    (b"x-frame-options", settings.X_FRAME_OPTIONS.encode()),
+    (b"referrer-policy", settings.SECURE_REFERRER_POLICY.encode()),
 )
 RETRY_SECONDS: Final = 5
 
@@ -35,7 +31,7 @@ def error_page(
     error: GatewayError, headers: RawHeaders
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Status, headers and body of the page; in the language that the request's headers ask for."""
-    with translation.override(language_of(headers)):
+    with translation.override(languages.asked_for(headers)):
         body = render_to_string(TEMPLATE, context_of(error)).encode()
     found = [*_HEADERS, *((name.lower().encode(), v.encode()) for name, v in error.headers.items())]
     if is_away(error):
@@ -76,16 +72,3 @@ def context_of(error: GatewayError) -> dict[str, Any]:
         "retry": is_away(error),
         "retry_seconds": RETRY_SECONDS,
     }
-
-
-def language_of(headers: RawHeaders) -> str:
-    """The language that was chosen in this browser (a cookie), else that it asks for."""
-    wanted = [cookie(headers, settings.LANGUAGE_COOKIE_NAME) or ""]
-    accepted = header(headers, b"accept-language") or ""
-    wanted += [language for language, _weight in parse_languages(accepted[:500])]
-    for each in wanted:
-        try:
-            return get_supported_language_variant(each)
-        except LookupError:
-            continue
-    return settings.LANGUAGE_CODE

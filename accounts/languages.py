@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.translation import get_language, override
+from django.utils.translation import get_language, get_language_from_request, override
+
+from accounts.credentials import RawHeaders, cookie, header
 
 
 def choices() -> list[tuple[str, str]]:
@@ -35,6 +37,17 @@ def kept(request: HttpRequest) -> str:
     """What this browser keeps; empty: nothing that there is."""
     language = request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME, "")
     return language if language in dict(settings.LANGUAGES) else ""
+
+
+def asked_for(headers: RawHeaders) -> str:
+    """The language that a request's headers ask for, as Django finds it for its own requests: the
+    one that this browser keeps, else the browser's, else English."""
+    request = HttpRequest()
+    request.COOKIES[settings.LANGUAGE_COOKIE_NAME] = (
+        cookie(headers, settings.LANGUAGE_COOKIE_NAME) or ""
+    )
+    request.META["HTTP_ACCEPT_LANGUAGE"] = header(headers, b"accept-language") or ""
+    return get_language_from_request(request)
 
 
 @contextmanager

@@ -21,8 +21,6 @@ MAX_WAITING: Final = 100
 MAX_PICTURES: Final = 8
 MAX_FILES: Final = 1000
 
-State = PromptRecord.State
-
 
 class OwnPromptsView(GatewayView):
     """GET: the caller's prompts, those that wait or run first, then the latest that ended.

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from accounts import account_pages, link_pages, pages
-from accounts.api.account import LanguageView, PasswordView
+from accounts.api.account import PasswordView
 from accounts.api.views import GenerateTokenView
 from accounts.here import HereView
 from comfyproxy.account_files import FormerFilesPage
@@ -43,7 +43,7 @@ urlpatterns = [
     path("account/models", OwnModelsView.as_view()),
     path("account/prompts", OwnPromptsView.as_view()),
     path("account/password", PasswordView.as_view()),
-    path("account/language", LanguageView.as_view()),
+    path("account/language", account_pages.LanguageView.as_view()),
     path("join", link_pages.JoinPage.as_view()),
     path("reset", link_pages.ResetPage.as_view()),
     path("forgot", link_pages.ForgotPage.as_view()),

@@ -73,7 +73,8 @@ def check_page(answer: requests.Response, status: int, code: str, *texts: str) -
     for text in (code, *texts):
         assert text in answer.text
     policy = answer.headers["Content-Security-Policy"]
-    assert "script-src 'self';" in policy and "unsafe" not in policy
+    assert {"script-src 'self'", "default-src 'none'"} < set(policy.split("; "))
+    assert "unsafe" not in policy
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-store"
