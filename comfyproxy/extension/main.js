@@ -1,11 +1,12 @@
 // MSS-Login inside ComfyUI's page: who one is, one's queue and models, words for what is refused.
-// Uses ComfyUI's public extension API only. Where there is none, the page works without us.
+// Uses ComfyUI's public extension API; beyond it only methods of its `app.api` are replaced
+// (refusals.js, limits.js). Where there is no such API, the page works without us.
 import { accountCommands } from "./account.js";
 import { keepWithinRole } from "./limits.js";
 import { modelsTab } from "./models.js";
 import { queueTab } from "./queue.js";
 import { TOASTS, explain, watchRefusals } from "./refusals.js";
-import { watchSession, workflowKept } from "./session.js";
+import { isOwnBrowser, watchSession, workflowKept } from "./session.js";
 import { gettext, loadTexts } from "./texts.js";
 
 async function begin() {
@@ -14,6 +15,7 @@ async function begin() {
   const [answer] = await Promise.all([fetch("/account/frontend"), loadTexts()]);
   if (!answer.ok) return;
   const me = await answer.json();
+  if (!isOwnBrowser(me)) return;
 
   document.head.append(
     Object.assign(document.createElement("link"), {
@@ -22,7 +24,8 @@ async function begin() {
     }),
   );
   const { commands, menuCommands, actionBarButtons } = accountCommands(app, me);
-  const role = keepWithinRole(app, me, explain(app));
+  const say = explain(app);
+  const role = keepWithinRole(app, me, say);
   const kept = workflowKept(app, me);
   app.registerExtension({
     name: "mss-login",
@@ -43,7 +46,7 @@ async function begin() {
     afterConfigureGraph: kept.graphIsThere,
     setup() {
       const session = watchSession(app, me, kept);
-      watchRefusals(app, session);
+      watchRefusals(app, session, say);
       role.begin();
       app.extensionManager.registerSidebarTab?.(queueTab(app, me, session));
       app.extensionManager.registerSidebarTab?.(modelsTab(me, session));

@@ -64,26 +64,24 @@ function named(body) {
   return `${model ?? node.class_type}.`;
 }
 
-// A function that says a refusal in a toast: (its JSON) → whether there were words for it.
+// A function that says a refusal, by its JSON, in a toast if there are words for it.
 export function explain(app) {
   const said = new Map();
   return (body) => {
     const words = WORDS[body?.code]?.(body);
-    if (!words) return false;
-    if (app.extensionManager.setting.get(TOASTS) === false) return true;
+    if (!words || app.extensionManager.setting.get(TOASTS) === false) return;
     const [summary, detail] = words.map((text) => text.trim());
     const now = Date.now();
     if (now - (said.get(summary + detail) ?? -ONCE_MS) >= ONCE_MS) {
       said.set(summary + detail, now);
       app.extensionManager.toast.add({ severity: "warn", summary, detail, life: LIFE_MS });
     }
-    return true;
   };
 }
 
-// Looks at every answer that the page gets. `session` is told of a login that is over.
-export function watchRefusals(app, session) {
-  const say = explain(app);
+// Looks at every answer that the page gets, and has a refusal said. `session` is told of a login
+// that is over. No event of ComfyUI's tells of a refused call, so calls are looked at as they pass.
+export function watchRefusals(app, session, say) {
   const look = async (answer, wanted) => {
     if (answer.status === 401) return session.check({ insists: wanted });
     const json = (answer.headers.get("content-type") ?? "").includes("json");

@@ -3,7 +3,24 @@ import { element } from "./elements.js";
 import { gettext, interpolate } from "./texts.js";
 
 const KEPT = "mss-login.workflow";
+const USER = "mss-login.user";
 const ASK_MS = 3_000;
+// What a question is about, else a user's name, which is never empty.
+const LOGGED_OUT = "";
+
+// ComfyUI's page keeps what is open in the browser, whoever sits before it. What somebody else
+// left there is not shown to the next: it goes, and the page begins anew. Whether it may go on.
+export function isOwnBrowser(me) {
+  const before = localStorage.getItem(USER);
+  const other = before !== null && before !== me.username;
+  if (other) {
+    localStorage.clear();
+    sessionStorage.clear();
+  }
+  localStorage.setItem(USER, me.username);
+  if (other) location.reload();
+  return !other;
+}
 
 // Watches the login through the socket (closed when the login ends) and refused calls (`check`).
 export function watchSession(app, me, kept) {
@@ -25,32 +42,41 @@ export function watchSession(app, me, kept) {
   }
 
   function loggedOut(insists) {
-    kept.keep();
     if (insists && question && !question.open) question.showModal();
-    question ??= ask(
+    put(
+      LOGGED_OUT,
       gettext("You are logged out"),
       gettext("Log in again to go on. Your workflow stays as it is."),
       gettext("Log in"),
-      () => location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`),
+      () => {
+        kept.keep();
+        location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+      },
     );
   }
 
-  function loggedIn(now) {
-    if (now.username === me.username) {
+  function loggedIn({ username }) {
+    if (username === me.username) {
       // In another tab, maybe: there is nothing left to ask.
-      kept.forget();
       question?.remove();
       question = null;
-    } else if (question?.dataset.name !== now.username) {
-      question?.remove();
-      question = ask(
-        interpolate(gettext("You are %(name)s now"), { name: now.username }),
-        gettext("This page was loaded for somebody else. Load it anew to go on."),
-        gettext("Load anew"),
-        () => location.reload(),
-      );
-      question.dataset.name = now.username;
+      return;
     }
+    put(
+      username,
+      interpolate(gettext("You are %(name)s now"), { name: username }),
+      gettext("This page was loaded for somebody else. Load it anew to go on."),
+      gettext("Load anew"),
+      () => location.reload(),
+    );
+  }
+
+  // Ask, unless it was asked already; put off, it is not asked by itself again.
+  function put(about, ...texts) {
+    if (question?.dataset.about === about) return;
+    question?.remove();
+    question = ask(...texts);
+    question.dataset.about = about;
   }
 
   app.api.addEventListener("reconnecting", () => {
@@ -108,9 +134,6 @@ export function workflowKept(app, me) {
       } catch {
         // Too large for the storage: ComfyUI's own copy is left.
       }
-    },
-    forget() {
-      sessionStorage.removeItem(KEPT);
     },
     // ComfyUI has put a first workflow on the canvas.
     graphIsThere() {

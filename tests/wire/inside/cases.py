@@ -240,6 +240,24 @@ class InsideComfyui:
         alice.is_there()
         wait_until(lambda: ["unsaved"] in alice.on_canvas(), 10)
 
+    def test_next_person_at_one_browser_finds_nothing_of_the_last(
+        self, gateway: Gateway, before: Before
+    ) -> None:
+        page = before(ALICE).open()
+        page.load(workflow("the secret of alice"))
+        page.page.wait_for_timeout(1500)
+        stored = "() => JSON.stringify([{...localStorage}, {...sessionStorage}])"
+        assert "the secret of alice" in page.page.evaluate(stored), "there must be something left"
+        page.page.goto(f"{gateway.url}/logout")
+        log_in(page, BOB)
+        page.page.wait_for_url(f"{gateway.url}/")
+        # It begins anew once.
+        expect(page.page.get_by_role("button", name="My queue", exact=True)).to_be_visible()
+        page.is_there()
+        assert page.menu("Account")[0] == "bob (User)"
+        assert "alice" not in page.page.evaluate(stored)
+        assert "the secret of alice" not in str(page.on_canvas())
+
     def test_socket_comes_back_when_the_person_logs_in_in_another_tab(
         self, gateway: Gateway, before: Before
     ) -> None:
