@@ -73,7 +73,7 @@ class ReviewAdmin(LookedAtAdmin):
         state, percent = request.GET.get("state", ""), request.GET.get("score", "")
         return Wanted(
             types_seen(identity),
-            username=request.GET.get("user", "").strip()[:150],
+            username=request.GET.get("user", "").replace("\0", "").strip()[:150],
             state=state if state in STATES else "",
             percent=int(percent) if percent.isdecimal() and int(percent) <= 100 else None,
         )

@@ -115,7 +115,11 @@ async def _scan(policy: Policy, until: float) -> bool:
             return False
         for record in found:
             flagged = await _scanned(record, policy)
-            step = {"last_id": record.pk, "done": F("done") + 1, "flagged": F("flagged") + flagged}
+            step = {
+                "last_id": record.pk,
+                "done": F("done") + 1,
+                "flagged": F("flagged") + int(flagged),
+            }
             await in_db_thread(running.filter(pk=scan.pk).update, **step)
             if monotonic() >= until:
                 return True
