@@ -54,10 +54,13 @@ def _tried(work: Callable[[], object]) -> None:
 
 
 def _guarded(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    before = connection.connection
     try:
         return func(*args, **kwargs)
     except (DatabaseError, InterfaceError):
-        if connection.in_atomic_block or connection.is_usable():
+        # Where a transaction broke off Django has connected anew by now.
+        is_another = before is not None and connection.connection is not before
+        if connection.in_atomic_block or (connection.is_usable() and not is_another):
             raise
         connection.close()
         return func(*args, **kwargs)
