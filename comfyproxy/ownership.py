@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from accounts.dbthread import in_db_thread
 from accounts.errors import Conflict, TokenRevoked
+from accounts.models import User
 from comfyproxy import tombstones
 from comfyproxy.filters.outcome import Outcome
 from comfyproxy.filters.queue import Ownership
@@ -62,17 +63,26 @@ class NewPrompt:
     size_bytes: int = 0
 
 
-async def record(user_id: int, namespace: str, new: NewPrompt) -> tuple[str, int]:
+class MoreMeanwhile(Exception):
+    """The user has more unfinished prompts by now than were seen."""
+
+
+async def record(
+    user_id: int, namespace: str, new: NewPrompt, *, seen: tuple[int, int] | None = None
+) -> tuple[str, int]:
     """Write down that `user_id` is about to submit a prompt: (its id, the user's number).
+
+    `seen`: the `unfinished_load` by which it was judged that there is a place for it.
 
     Raises:
         Conflict PROMPT_ID_TAKEN: somebody, not necessarily the caller, has used that id
         TokenRevoked: the user was deleted meanwhile
+        MoreMeanwhile: than `seen`, perhaps through another web process
     """
     if new.prompt_id is not None and await tombstones.covers_prompt(new.prompt_id):
         raise _taken()
     identifier = new.prompt_id or str(uuid.uuid4())
-    ownership = await in_db_thread(_record, user_id, namespace, identifier, new)
+    ownership = await in_db_thread(_record, user_id, namespace, identifier, new, seen)
     _remember(identifier, ownership)
     return identifier, ownership.number
 
@@ -85,17 +95,30 @@ def _taken() -> Conflict:
     )
 
 
-def _record(user_id: int, namespace: str, prompt_id: str, new: NewPrompt) -> Ownership:
+def _record(
+    user_id: int, namespace: str, prompt_id: str, new: NewPrompt, seen: tuple[int, int] | None
+) -> Ownership:
     try:
-        return _recorded(user_id, namespace, prompt_id, new)
+        return _recorded(user_id, namespace, prompt_id, new, seen)
     except IntegrityError:
         # Foreign keys are looked at when the transaction ends.
         raise TokenRevoked from None
 
 
-def _recorded(user_id: int, namespace: str, prompt_id: str, new: NewPrompt) -> Ownership:
+def _recorded(
+    user_id: int, namespace: str, prompt_id: str, new: NewPrompt, seen: tuple[int, int] | None
+) -> Ownership:
     now = timezone.now()
     with transaction.atomic():
+        # A user's prompts one after the other, whichever processes they come through: for their
+        # numbers, and for who has a limit. SQLite lets one write at a time anyway.
+        owner = User.objects.select_for_update(no_key=True).filter(pk=user_id)
+        if not owner.values_list("pk"):
+            raise TokenRevoked
+        if seen is not None:
+            number_now, size_now = _unfinished_load(user_id)
+            if number_now > seen[0] or size_now > seen[1]:
+                raise MoreMeanwhile
         last = PromptRecord.objects.filter(user_id=user_id).aggregate(last=Max("number"))["last"]
         number = 0 if last is None else last + 1
         try:
@@ -247,8 +270,12 @@ def _chunks(prompt_ids: list[str]) -> Iterator[list[str]]:
 async def unfinished_load(user_id: int) -> tuple[int, int]:
     """How many of the user's prompts have no end yet that was seen, and their bytes together.
     Not more than these wait."""
+    return await in_db_thread(_unfinished_load, user_id)
+
+
+def _unfinished_load(user_id: int) -> tuple[int, int]:
     rows = PromptRecord.objects.filter(user_id=user_id, state__in=PromptRecord.UNFINISHED)
-    counted = await in_db_thread(rows.aggregate, number=Count("pk"), size=Sum("size_bytes"))
+    counted = rows.aggregate(number=Count("pk"), size=Sum("size_bytes"))
     return counted["number"], counted["size"] or 0
 
 

@@ -193,14 +193,19 @@ async def _recorded(new: NewPrompt, identity: Identity) -> tuple[str, int]:
     limit = identity.max_waiting_prompts
     if limit is None:
         return await ownership.record(identity.user_id, identity.namespace, new)
-    # One at a time for a user with a limit: two could see the last place free.
+    # One at a time for a user with a limit: two could see the last place free. Who comes through
+    # another process meanwhile is seen when the prompt is written down.
     turn = _turns.setdefault(identity.user_id, asyncio.Lock())
     async with turn:
-        number, size = await ownership.unfinished_load(identity.user_id)
-        # Only who may be over a limit needs a look at the queue.
-        if number >= limit or size + new.size_bytes > MAX_WAITING_BYTES:
-            await _require_place(identity.user_id, limit, new.size_bytes)
-        return await ownership.record(identity.user_id, identity.namespace, new)
+        while True:
+            number, size = seen = await ownership.unfinished_load(identity.user_id)
+            # Only who may be over a limit needs a look at the queue.
+            if number >= limit or size + new.size_bytes > MAX_WAITING_BYTES:
+                await _require_place(identity.user_id, limit, new.size_bytes)
+            try:
+                return await ownership.record(identity.user_id, identity.namespace, new, seen=seen)
+            except ownership.MoreMeanwhile:
+                continue
 
 
 async def _require_place(user_id: int, limit: int, size: int) -> None:
