@@ -14,9 +14,6 @@ from hashlib import sha256
 from time import time
 from typing import Any, Final
 
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
-from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
@@ -24,6 +21,7 @@ from django.utils import timezone
 
 from accounts import addresses, errors, queries, tokens
 from accounts.addresses import Network
+from accounts.bus import bus
 from accounts.capabilities import Capability
 from accounts.credentials import Credential, Place
 from accounts.dbthread import in_db_thread, later
@@ -34,7 +32,7 @@ from accounts.models import ApiToken, ModelGrant, Role, Session, User
 
 logger = logging.getLogger(__name__)
 
-INVALIDATION_GROUP: Final = "accounts.identities"
+CHANGED: Final = "identities"
 LAST_USED_STEP: Final = timedelta(minutes=1)
 _AGGREGATE: Final = {"sqlite": "group_concat", "postgresql": "string_agg"}
 _CAPABILITIES: Final = {str(capability): capability for capability in Capability}
@@ -262,15 +260,8 @@ def forget_everyone() -> None:
 
 def _forget_now(user_id: int | None) -> None:
     apply_invalidation(user_id)
-    layer = get_channel_layer()
-    if layer is None or not settings.MSS_CROSS_PROCESS:
-        return
-    message = {"type": "identities.changed", "user_id": user_id}
-    try:
-        async_to_sync(layer.group_send)(INVALIDATION_GROUP, message)
-    except (OSError, RuntimeError) as error:
-        # Other processes then learn it when their entries run out, within 5 s.
-        logger.warning("could not announce a change of identity: %s", error)
+    # What is not heard is noticed when the others' entries run out, within 5 s.
+    bus.announce(CHANGED, user_id=user_id)
 
 
 def apply_invalidation(user_id: int | None) -> None:
@@ -281,16 +272,10 @@ def apply_invalidation(user_id: int | None) -> None:
         cache.drop_user(user_id)
 
 
-async def listen_for_invalidations() -> None:
-    """Follow other processes' announcements for ever. Start one such task per web process."""
-    layer = get_channel_layer()
-    if layer is None or not settings.MSS_CROSS_PROCESS:
-        return
-    name = await layer.new_channel()
-    await layer.group_add(INVALIDATION_GROUP, name)
-    while True:
-        message = await layer.receive(name)
-        apply_invalidation(message.get("user_id"))
+def listen() -> None:
+    """From now on other processes' announcements count."""
+    bus.on(CHANGED, lambda what: apply_invalidation(what["user_id"]))
+    bus.on_gap(cache.drop_all)
 
 
 def connect_signals() -> None:

@@ -16,10 +16,11 @@ from django.utils import timezone
 
 from accounts import addresses, errors
 from accounts.addresses import Address, Network
+from accounts.bus import bus
 from accounts.dbthread import in_db_thread
 from accounts.models import IpRule
 
-# Other processes' changes are seen after this long.
+# A change that was not announced to this process is seen after this long.
 TTL_SECONDS: Final = 5.0
 
 
@@ -98,10 +99,11 @@ def _forget() -> None:
 
 
 def connect_signals() -> None:
-    """Read anew after a change in this process, once it is in."""
+    """Read anew after a change, once it is in."""
+    forget = bus.everywhere("ip-rules", _forget)
 
     def changed(**kwargs: Any) -> None:
-        transaction.on_commit(_forget)
+        transaction.on_commit(forget)
 
     post_save.connect(changed, sender=IpRule, weak=False)
     post_delete.connect(changed, sender=IpRule, weak=False)

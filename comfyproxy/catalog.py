@@ -9,8 +9,9 @@ import logging
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
+from accounts.bus import bus
 from accounts.capabilities import Capability
 from accounts.errors import UpstreamTimeout, UpstreamUnreachable
 from accounts.identity import Identity
@@ -38,6 +39,7 @@ MAX_SPACING_SECONDS: Final = 10.0
 # Of these one user may cause so many at once, and then one in so many seconds.
 WISHES: Final = 20
 WISH_SECONDS: Final = 1.0
+CHANGED: Final = "catalog"
 # Where the page's mask editor keeps the layers of what it paints: several files for each
 # mask. ComfyUI's own lists do not show them either.
 CLIPSPACE: Final = "clipspace"
@@ -71,6 +73,9 @@ _fetching: asyncio.Task[Catalog] | None = None
 _took = 0.0
 # Whether readers are being shown what is known from before; said once.
 _is_behind = False
+# Whether another process said that ComfyUI has something new: it need not be told that again.
+_was_told = False
+_expired_at = float("-inf")
 
 
 async def current(max_age_seconds: float = MAX_AGE_SECONDS) -> Catalog:
@@ -93,9 +98,22 @@ async def prepare() -> None:
 
 def expire() -> None:
     """What is known may be old: whoever wants it next waits for a new look."""
-    global _current
+    global _current, _expired_at
+    _expired_at = monotonic()
     if _current is not None:
         _current = replace(_current, fetched_at=float("-inf"))
+
+
+def listen() -> None:
+    """From now on it counts when another process found something new at ComfyUI."""
+
+    def told(what: dict[str, Any]) -> None:
+        global _was_told
+        _was_told = True
+        expire()
+
+    bus.on(CHANGED, told)
+    bus.on_gap(expire)
 
 
 async def close() -> None:
@@ -189,8 +207,14 @@ def _fetched(task: asyncio.Task[Catalog]) -> None:
 
 
 async def _fetch() -> Catalog:
-    global _current, _took
-    started = monotonic()
-    _current = await fetch(_current)
+    global _current, _took, _was_told
+    started, former, was_told = monotonic(), _current, _was_told
+    _was_told = False
+    _current = await fetch(former)
     _took = monotonic() - started
+    if started < _expired_at:
+        expire()
+    is_new = former is not None and former.digests != _current.digests
+    if is_new and not was_told:
+        bus.announce(CHANGED)
     return _current

@@ -8,9 +8,11 @@ from time import monotonic
 from typing import Final
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from accounts.bus import bus
 from accounts.capabilities import ADMIN_RANK
 from accounts.dbthread import in_db_thread
 from accounts.identity import Identity
@@ -30,8 +32,8 @@ _changes = 0
 
 
 async def hides(ref: FileRef, identity: Identity) -> bool:
-    """Whether a file is out of this caller's reach. It costs a query at most every 5 s; another
-    process's change is noticed that much later."""
+    """Whether a file is out of this caller's reach. It costs a query at most every 5 s; a
+    change that was not heard of is noticed that much later."""
     keys = await _current()
     return bool(keys) and FileRecord.key_of(ref) in keys and identity.rank < ADMIN_RANK
 
@@ -78,11 +80,18 @@ def purge() -> tuple[int, int]:
     return gone, len(deleted) - gone
 
 
-def changed() -> None:
-    """Files were put here or given back just now: read again."""
+def _forget() -> None:
     global _changes, _deadline
     _changes += 1
     _deadline = float("-inf")
+
+
+_forget_everywhere = bus.everywhere("quarantine", _forget)
+
+
+def changed() -> None:
+    """Files were put here or given back just now: read again."""
+    transaction.on_commit(_forget_everywhere)
 
 
 async def _current() -> frozenset[str]:

@@ -9,13 +9,14 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 
+from accounts.bus import bus
 from accounts.capabilities import Capability
 from accounts.dbthread import in_db_thread
 from comfyproxy.models import RouteRule
 from comfyproxy.policy import Lane, RouteTable, Rule
 from comfyproxy.routes import TABLE
 
-# Another process may have changed them; this one looks again that often.
+# A change that was not announced to this process is seen after this long.
 TTL_SECONDS: Final = 5.0
 
 logger = logging.getLogger(__name__)
@@ -75,11 +76,12 @@ def _forget() -> None:
 
 
 def connect_signals() -> None:
-    """Drop the table when a rule changes in this process."""
+    """Drop the table when a rule changes."""
+    forget = bus.everywhere("route-rules", _forget)
 
     def changed(**kwargs: Any) -> None:
         # Not before the change is in: another request would read the former rules again.
-        transaction.on_commit(_forget)
+        transaction.on_commit(forget)
 
     post_save.connect(changed, sender=RouteRule, weak=False)
     post_delete.connect(changed, sender=RouteRule, weak=False)

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from django.db import transaction
+
+from accounts.bus import bus
 from accounts.dbthread import in_db_thread
 from comfyproxy.files import FileRef
 from comfyproxy.models import FileRecord, FormerNamespace
@@ -24,8 +27,8 @@ _changes = 0
 
 
 async def covers_namespace(namespace: str) -> bool:
-    """Whether what lies in that folder is hidden. It costs a query at most every 5 s; another
-    process's deletion is noticed that much later."""
+    """Whether what lies in that folder is hidden. It costs a query at most every 5 s; a
+    deletion that was not heard of is noticed that much later."""
     return namespace in (await _current()).namespaces
 
 
@@ -43,11 +46,18 @@ async def covers_file(ref: FileRef) -> bool:
     return await in_db_thread(rows.exists)
 
 
-def changed() -> None:
-    """Somebody was deleted just now: read again."""
+def _forget() -> None:
     global _changes, _deadline
     _changes += 1
     _deadline = float("-inf")
+
+
+_forget_everywhere = bus.everywhere("tombstones", _forget)
+
+
+def changed() -> None:
+    """Somebody was deleted just now: read again."""
+    transaction.on_commit(_forget_everywhere)
 
 
 async def _current() -> _Gone:

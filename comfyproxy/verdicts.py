@@ -1,6 +1,6 @@
 """What is known of contents: which content a file has, what a classifier and people say of it.
 
-Kept in memory for 5 s; a change in this process counts at once, another's that much later.
+Kept in memory for 5 s; a change counts at once, or that much later where it was not heard of.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from accounts.bus import bus
 from accounts.dbthread import in_db_thread
 from accounts.models import User
 from comfyproxy.files import FileRef
@@ -155,8 +156,11 @@ def hash_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def changed() -> None:
-    """Forget what was read."""
+def _forget() -> None:
     global _changes
     _changes += 1
     _kept.clear()
+
+
+# What was read is to be read again, by every web process.
+changed: Final = bus.everywhere("verdicts", _forget)
