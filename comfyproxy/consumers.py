@@ -16,10 +16,13 @@ from accounts.capabilities import Capability
 from accounts.credentials import find_credential
 from accounts.errors import BadRequest, GatewayError, IpBlocked, Unauthenticated
 from comfyproxy.calls import JSON_TYPE
+from comfyproxy.clientsocket import ClientSocket
+from comfyproxy.farsockets import FarSession
 from comfyproxy.gate import SCOPE_KEY, Admitted, address_of
-from comfyproxy.hub import ClientSocket, UpstreamSession, hub
+from comfyproxy.hub import hub
 from comfyproxy.outbox import Frame, OverflowedError
 from comfyproxy.relay import announced_flags, may_go_up
+from comfyproxy.relaysession import SERVICE_RESTART, UpstreamSession
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +36,12 @@ MESSAGE_LIMIT_BYTES: Final = 4 * 1024 * 1024
 TOO_BIG: Final = 1009
 UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
-SERVICE_RESTART: Final = 1012
 
 
 class SocketConsumer(AsyncWebsocketConsumer):
     """The gate has admitted the handshake; its result is in the scope."""
 
-    session: UpstreamSession | None = None
+    session: UpstreamSession | FarSession | None = None
     _given_up = False
     _closing: asyncio.Task[None] | None = None
 
@@ -85,8 +87,8 @@ class SocketConsumer(AsyncWebsocketConsumer):
             flags = announced_flags(text_data)
             if flags is not None:
                 # The gateway has sent its own flags already; ComfyUI takes only the first.
-                self.client.wants_metadata = flags.get("supports_preview_metadata") is True
-                self.session.answer_flags(self.client)
+                wants_metadata = flags.get("supports_preview_metadata") is True
+                self.session.announce(self.client, wants_metadata=wants_metadata)
                 return
         frame = text_data if text_data is not None else bytes_data
         if frame is None:
@@ -142,7 +144,8 @@ class SocketConsumer(AsyncWebsocketConsumer):
             # The database does not answer: nobody is let in, nobody stays in.
             logger.exception("an open socket could not be checked")
             return SERVICE_RESTART
-        self.client.identity = identity
+        if self.session is not None:
+            self.session.update(self.client, identity)
         return None if identity.can(Capability.ACCESS_API) else FORBIDDEN
 
     def _close_soon(self, code: int) -> None:

@@ -1,392 +1,34 @@
-"""One upstream socket per (user, clientId), fanned out to that client's sockets.
-
-ComfyUI forgets an id when any socket of it closes, and its send loop waits for each socket
-in turn. So there is exactly one upstream socket per id, it is always read, it outlives its
-last client by 15 s with events kept, and it is closed for good before a new one opens.
-"""
+"""All relay sessions of this process, and the way to those of the other web processes."""
 
 import asyncio
-import logging
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
-import aiohttp
-from django.db import Error as DatabaseError
-
-from accounts.capabilities import Capability
-from accounts.errors import GatewayError, NsfwBlocked, Throttled, UpstreamUnreachable
-from accounts.identity import Identity
-from comfyproxy import broadcasts, nsfwgate, ownership, reconcile, stall, upstream
-from comfyproxy.files import is_own
-from comfyproxy.filters.features import shown_features
-from comfyproxy.filters.outcome import Outcome
-from comfyproxy.filters.outputs import output_files
-from comfyproxy.filters.queue import Ownership
-from comfyproxy.outbox import EVENT_LIMIT_BYTES, Frame, Outbox
+from accounts.bus import PROCESS_ID, bus
+from accounts.errors import Throttled, UpstreamUnreachable
+from comfyproxy import ownership
+from comfyproxy.clientsocket import ClientSocket, Receiver
+from comfyproxy.farsockets import FarSession, FarSockets
+from comfyproxy.leases import Lease, Leases, TooMany
 from comfyproxy.queuewatch import watch
-from comfyproxy.relay import (
-    DROPPED,
-    RunState,
-    Sort,
-    Verdict,
-    flags_event,
-    judge_binary,
-    judge_text,
-    status_event,
-)
+from comfyproxy.relaysession import Key, UpstreamSession
 from comfyproxy.sharing import counts
 
-logger = logging.getLogger(__name__)
-
-LINGER_SECONDS: Final = 15.0
-# A registered socket sees a `status` after every accepted prompt; one that does not within
-# this time is not registered any more.
-STATUS_SECONDS: Final = 10.0
 MAX_SESSIONS_PER_USER: Final = 100
 # A duplicated tab has its original's id; so many of them are no tabs.
 MAX_SOCKETS_PER_SESSION: Final = 20
-MAX_FOREIGN: Final = 1000
-# How long the relay of a user's events waits until the files that one of them reports are
-# written down, and all of a run together; meanwhile ComfyUI's socket is not read. The first so
-# many files of an event are noted then, the others at the end of the run.
-NOTE_SECONDS: Final = 0.5
-RUN_NOTE_SECONDS: Final = 1.0
-EVENT_NOTE_FILES: Final = 16
-END_NOTE_SECONDS: Final = 30.0
-# The same until a finished picture is judged that only the socket has, and all of a run.
-RESULT_SECONDS: Final = 3.0
-RUN_JUDGE_SECONDS: Final = 10.0
 # How often one handshake is tried anew because its session ended at that very moment.
 MAX_ATTACHES: Final = 5
-OWN_FLAGS: Final = flags_event({"supports_preview_metadata": True})
-SERVICE_RESTART: Final = 1012
-TRY_AGAIN_LATER: Final = 1013
-# Kept for a client that is away; well below what its outbox will take on its return.
-MISSED_LIMIT_BYTES: Final = EVENT_LIMIT_BYTES // 2
-
-Key = tuple[int, str]
-
-
-class ClientSocket:
-    """One socket of a client: its outbox, and what it announced."""
-
-    def __init__(self, identity: Identity, client_id: str, close: Callable[[int], None]) -> None:
-        self.identity = identity
-        self.client_id = client_id
-        self.outbox = Outbox()
-        self.wants_metadata = False
-        self.awaits_flags = False
-        self.close = close
-
-    def put(self, frame: Frame) -> None:
-        """Send a frame that must not be lost; a client too far behind is disconnected."""
-        self.outbox.put(frame)
-        if self.outbox.overflowed:
-            self.close(TRY_AGAIN_LATER)
-
-    def deliver(self, verdict: Verdict) -> None:
-        """Send a judged frame, if this socket may have it."""
-        match verdict.sort:
-            case Sort.EVENT | Sort.CUSTOM:
-                self.put(verdict.payload)
-            case Sort.LOGS if self.identity.can(Capability.MANAGE_BACKEND):
-                self.put(verdict.payload)
-            case Sort.RESULT if verdict.is_judged or not self.identity.sfw_enforced:
-                self.put(self._picture(verdict))
-            case Sort.PREVIEW if not self.identity.sfw_enforced:
-                self.outbox.put_preview(self._picture(verdict))
-
-    def _picture(self, verdict: Verdict) -> bytes:
-        payload = verdict.payload if self.wants_metadata else verdict.plain
-        assert isinstance(payload, bytes)
-        return payload
-
-
-_noting: set[asyncio.Task[None]] = set()
-
-
-async def _within_bounds(noting: Coroutine[Any, Any, None], seconds: float) -> None:
-    """Do this, but let no slow or failing database or ComfyUI hold up the relay: what is not
-    noted now is found later (`reconcile.settle`)."""
-    try:
-        async with asyncio.timeout(seconds):
-            await noting
-    except TimeoutError:
-        logger.info("an event was not noted in time; it is noted later")
-    except (DatabaseError, GatewayError) as error:
-        logger.warning("an event was not noted: %s", error)
-
-
-class _AskDatabaseError(Exception):
-    """Whose prompt this is, is not known by heart."""
-
-    def __init__(self, prompt_id: str) -> None:
-        self.prompt_id = prompt_id
-
-
-class UpstreamSession:
-    """The upstream socket of one (user, clientId) and the client sockets behind it."""
-
-    def __init__(self, hub: "Hub", key: Key, upstream_id: str, whose: int | None) -> None:
-        self._hub = hub
-        self.key = key
-        # Whose prompts the client's queue size counts (`sharing.counts`).
-        self.whose = whose
-        self.user_id, self.client_id = key
-        self._upstream_id = upstream_id
-        self.sockets: set[ClientSocket] = set()
-        self.opened = asyncio.Event()
-        self.closed = asyncio.Event()
-        self.failure: GatewayError | None = None
-        self._missed: deque[Verdict] = deque()
-        self._missed_bytes = 0
-        self._state = RunState()
-        self._note_seconds = RUN_NOTE_SECONDS
-        self._judge_seconds = RUN_JUDGE_SECONDS
-        # Whose pictures are judged: as the last client was that came.
-        self._identity: Identity | None = None
-        self._flags: Any = None
-        self._foreign: dict[str, None] = {}
-        # What the database has just said, also of what is not to be remembered yet.
-        self._told: dict[str, Ownership] = {}
-        self._ws: aiohttp.ClientWebSocketResponse | None = None
-        self._linger: asyncio.TimerHandle | None = None
-        self._last_status = 0.0
-        self._reopening: asyncio.Task[bool] | None = None
-        self.stopping = False
-        self._task = asyncio.ensure_future(self._run())
-
-    # --- clients ---------------------------------------------------------------------------
-
-    def add(self, socket: ClientSocket) -> None:
-        """A client came (back): its own count first, then what it missed."""
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
-        self._identity = socket.identity
-        socket.put(status_event(watch.count(self.whose), socket.client_id))
-        while self._missed:
-            socket.deliver(self._missed.popleft())
-        self._missed_bytes = 0
-        self.sockets.add(socket)
-
-    def remove(self, socket: ClientSocket) -> None:
-        """A client left; the last one starts the clock."""
-        self.sockets.discard(socket)
-        self._start_clock()
-
-    def _start_clock(self) -> None:
-        if not self.sockets and self._linger is None and not self.closed.is_set():
-            loop = asyncio.get_running_loop()
-            self._linger = loop.call_later(LINGER_SECONDS, self.stop)
-
-    def answer_flags(self, socket: ClientSocket) -> None:
-        """The server's feature flags, now or as soon as they are known."""
-        if self._flags is None:
-            socket.awaits_flags = True
-        else:
-            socket.put(flags_event(self._flags))
-
-    async def send_up(self, frame: Frame) -> None:
-        """Pass a client's frame on to ComfyUI."""
-        ws = self._ws
-        if ws is None or ws.closed:
-            return
-        try:
-            await (ws.send_str(frame) if isinstance(frame, str) else ws.send_bytes(frame))
-        except (aiohttp.ClientError, ConnectionError) as error:
-            logger.info("a client's frame did not reach ComfyUI: %s", error)
-
-    def stop(self) -> None:
-        """Give the upstream socket up; `closed` tells when it is gone."""
-        self.stopping = True
-        self._task.cancel()
-
-    # --- upstream --------------------------------------------------------------------------
-
-    async def _run(self) -> None:
-        try:
-            await watch.subscribe(self.whose, self._own_count)
-            while True:
-                await self._follow()
-                if self._reopening is None:
-                    break
-                # Closed for good before the next one opens: ComfyUI forgets the id with it.
-                await self._reopening
-                self._reopening = None
-        except GatewayError as error:
-            self.failure = error
-        except asyncio.CancelledError:
-            pass
-        except Exception:
-            logger.exception("the relay of a client failed")
-            self.failure = UpstreamUnreachable()
-        finally:
-            await self._end()
-
-    async def _follow(self) -> None:
-        ws = self._ws = await upstream.socket(self._upstream_id)
-        try:
-            await ws.send_str(OWN_FLAGS)
-            self._last_status = monotonic()
-            # What ran when an earlier connection ended may be over: its end was not seen.
-            self._state = RunState()
-            self.opened.set()
-            # Whoever asked for this session may be gone before it is there.
-            self._start_clock()
-            async for message in ws:
-                if message.type is aiohttp.WSMsgType.TEXT:
-                    await self._judged(self._text, message.data)
-                elif message.type is aiohttp.WSMsgType.BINARY:
-                    await self._judged(self._binary, message.data)
-        finally:
-            await ws.close()
-
-    async def _end(self) -> None:
-        if self._linger is not None:
-            self._linger.cancel()
-        watch.unsubscribe(self.whose, self._own_count)
-        self._hub.forget(self)
-        for socket in list(self.sockets):
-            socket.close(SERVICE_RESTART)
-        self.opened.set()
-        self.closed.set()
-
-    async def _judged(self, judge: Callable[[Any], Verdict], frame: Any) -> None:
-        """Judge a frame; where the owner of its prompt is not known by heart, ask once."""
-        try:
-            verdict = judge(frame)
-        except _AskDatabaseError as unknown:
-            try:
-                found = await ownership.owners([unknown.prompt_id])
-            except DatabaseError as error:
-                logger.error("a frame was dropped, its owner could not be found: %s", error)
-                return
-            if unknown.prompt_id not in found:
-                self._foreign[unknown.prompt_id] = None
-                if len(self._foreign) > MAX_FOREIGN:
-                    self._foreign.pop(next(iter(self._foreign)))
-            self._told = found
-            verdict = judge(frame)
-            self._told = {}
-        if verdict.prompt_id is not None:
-            await self._learn(verdict, verdict.prompt_id)
-        identity = self._identity
-        if verdict.sort is Sort.RESULT and identity is not None and identity.sfw_enforced:
-            verdict = await self._looked_at(verdict, identity)
-        if verdict.sort is not Sort.CUSTOM or verdict.kind in await broadcasts.current():
-            self._handle(verdict)
-
-    async def _looked_at(self, verdict: Verdict, identity: Identity) -> Verdict:
-        """A finished picture for a user who is kept from explicit images: dropped unless it was
-        judged in time. Meanwhile ComfyUI's socket is not read, so the time is bounded."""
-        started = monotonic()
-        try:
-            async with asyncio.timeout(min(RESULT_SECONDS, self._judge_seconds)):
-                await nsfwgate.require_bytes(verdict.picture, "result.png", identity)
-        except (TimeoutError, NsfwBlocked):
-            return DROPPED
-        except DatabaseError as error:
-            logger.error("a picture was dropped, it could not be judged: %s", error)
-            return DROPPED
-        finally:
-            self._judge_seconds -= monotonic() - started
-        return replace(verdict, is_judged=True)
-
-    async def _learn(self, verdict: Verdict, prompt_id: str) -> None:
-        """What an event of an own prompt tells beside what the client makes of it. Files first:
-        as soon as the client knows of a preview, it asks for it."""
-        stall.progress()
-        owner = ownership.remembered(prompt_id)
-        if verdict.kind == "execution_start":
-            self._note_seconds = RUN_NOTE_SECONDS
-            self._judge_seconds = RUN_JUDGE_SECONDS
-        elif verdict.kind == "executed" and owner is not None and self._note_seconds > 0:
-            refs = [
-                ref
-                for ref in output_files(verdict.data.get("output"))
-                if not is_own(ref, owner.namespace)
-            ]
-            run = Outcome("", self._state.started_ms if self._state.running == prompt_id else None)
-            if refs:
-                started = monotonic()
-                noting = reconcile.attribute(
-                    prompt_id, owner, refs, run, outside_only=EVENT_NOTE_FILES
-                )
-                await _within_bounds(noting, min(NOTE_SECONDS, self._note_seconds))
-                self._note_seconds -= monotonic() - started
-        elif verdict.kind == "executing" and verdict.data.get("node") is None:
-            # The reliable end: ComfyUI's history has the entry by now.
-            noting = reconcile.ended(prompt_id)
-            task = asyncio.ensure_future(_within_bounds(noting, END_NOTE_SECONDS))
-            _noting.add(task)
-            task.add_done_callback(_noting.discard)
-
-    def _is_own(self, prompt_id: str) -> bool:
-        owner = ownership.remembered(prompt_id) or self._told.get(prompt_id)
-        if owner is not None:
-            return owner.user_id == self.user_id
-        if prompt_id in self._foreign:
-            return False
-        raise _AskDatabaseError(prompt_id)
-
-    @staticmethod
-    def _result_nodes(prompt_id: str) -> frozenset[str]:
-        owner = ownership.remembered(prompt_id)
-        return owner.result_nodes if owner is not None else frozenset()
-
-    def _text(self, text: str) -> Verdict:
-        return judge_text(text, self._state, self._is_own)
-
-    def _binary(self, frame: bytes) -> Verdict:
-        return judge_binary(frame, self._state, self._is_own, self._result_nodes)
-
-    def _handle(self, verdict: Verdict) -> None:
-        match verdict.sort:
-            case Sort.DROP:
-                return
-            case Sort.QUEUE_CHANGED:
-                self._last_status = monotonic()
-                watch.changed()
-            case Sort.FLAGS:
-                self._flags = shown_features(verdict.data)
-                for socket in self.sockets:
-                    if socket.awaits_flags:
-                        socket.awaits_flags = False
-                        socket.put(flags_event(self._flags))
-            case _ if self.sockets:
-                for socket in self.sockets:
-                    socket.deliver(verdict)
-            case Sort.EVENT | Sort.RESULT:
-                self._keep(verdict)
-
-    def _keep(self, verdict: Verdict) -> None:
-        self._missed.append(verdict)
-        self._missed_bytes += len(verdict.payload)
-        if self._missed_bytes > MISSED_LIMIT_BYTES:
-            # Nobody came back and nothing more can be kept: a newcomer starts afresh.
-            self.stop()
-
-    def _own_count(self, count: int) -> None:
-        for socket in self.sockets:
-            socket.put(status_event(count))
-
-    def expect_status(self, asked_at: float) -> None:
-        """A prompt given to ComfyUI at that moment (`monotonic`) was accepted: if no `status`
-        has come since and none comes, this socket is registered no more."""
-
-        def check() -> None:
-            silent = self._last_status < asked_at and self._reopening is None
-            if silent and self._ws is not None and not self._ws.closed:
-                logger.warning("ComfyUI forgot a socket; it is opened anew")
-                self._reopening = asyncio.ensure_future(self._ws.close())
-
-        if self._last_status < asked_at:
-            asyncio.get_running_loop().call_later(STATUS_SECONDS, check)
+# A session's process that was killed counts as living for a while: so long a handshake waits.
+HOLDER_SECONDS: Final = 10.0
+AGAIN_SECONDS: Final = 0.25
+TOLD_TIMES: Final = 40
+PROMPTS: Final = "prompts"
+# A prompt that another process announces was accepted at most so long ago.
+ANNOUNCED_WITHIN_SECONDS: Final = 5.0
 
 
 def _too_many() -> Throttled:
@@ -394,47 +36,142 @@ def _too_many() -> Throttled:
 
 
 class Hub:
-    """All upstream sessions of this process."""
+    """Finds or makes the session that serves a client's socket."""
 
     def __init__(self) -> None:
         self._sessions: dict[Key, UpstreamSession] = {}
+        self._leases = Leases(MAX_SESSIONS_PER_USER)
+        self._far = FarSockets(self._attach_far, self._forgotten)
+        # From asking who holds an id until its session is there, one handshake at a time.
+        self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self._tasks: list[asyncio.Task[None]] = []
 
-    async def attach(self, socket: ClientSocket) -> UpstreamSession:
+    def start(self) -> None:
+        """Begin to hear the other web processes, if there may be any."""
+        if not bus.exists:
+            return
+        self._far.listen()
+        self._leases.watch(self._far.peers, self._far.lost)
+        self._leases.on_conflict(self._give_way)
+        bus.on(PROMPTS, self._heard_of_prompt)
+        self._tasks = [
+            asyncio.ensure_future(self._leases.beat()),
+            asyncio.ensure_future(self._far.post.deliver()),
+        ]
+
+    async def attach(self, socket: ClientSocket) -> UpstreamSession | FarSession:
         """The session that serves this socket, its upstream socket open.
 
         Raises:
             UpstreamUnreachable, UpstreamTimeout, Throttled
         """
         key = (socket.identity.user_id, socket.client_id)
-        for _ in range(MAX_ATTACHES):
-            session = self._sessions.get(key)
-            if session is None:
-                if sum(user == key[0] for user, _ in self._sessions) >= MAX_SESSIONS_PER_USER:
-                    raise _too_many()
-                upstream_id = ownership.upstream_client_id(socket.identity.namespace, key[1])
-                whose = counts(socket.identity)
-                session = self._sessions[key] = UpstreamSession(self, key, upstream_id, whose)
-            if session.stopping:
-                await session.closed.wait()
+        give_up_at = monotonic() + HOLDER_SECONDS
+        attempts = 0
+        while attempts < MAX_ATTACHES:
+            found = await self._session_or_holder(key, socket)
+            if isinstance(found, UpstreamSession):
+                if await self._joined(found, socket):
+                    return found
+                attempts += 1
                 continue
-            await session.opened.wait()
-            await watch.settle(session.whose)
-            if session.failure is not None:
-                raise session.failure
-            if not session.stopping and not session.closed.is_set():
-                if len(session.sockets) >= MAX_SOCKETS_PER_SESSION:
-                    raise _too_many()
-                session.add(socket)
-                return session
+            far = await self._far.attach(found, socket)
+            if far is not None:
+                return far
+            if monotonic() > give_up_at:
+                break
+            await asyncio.sleep(AGAIN_SECONDS)
         raise UpstreamUnreachable
 
-    def forget(self, session: UpstreamSession) -> None:
-        """A session ended."""
+    async def _session_or_holder(self, key: Key, socket: ClientSocket) -> UpstreamSession | str:
+        """This process's session, a new one if nobody has one; or the process that has it."""
+        async with self._turns.setdefault(key, asyncio.Lock()):
+            session = self._sessions.get(key)
+            if session is not None:
+                return session
+            if sum(user == key[0] for user, _ in self._sessions) >= MAX_SESSIONS_PER_USER:
+                raise _too_many()
+            upstream_id = ownership.upstream_client_id(socket.identity.namespace, key[1])
+            try:
+                holder = await self._leases.claim(Lease(upstream_id, key[0]))
+            except TooMany:
+                raise _too_many() from None
+            if holder != PROCESS_ID:
+                return holder
+            whose = counts(socket.identity)
+            session = self._sessions[key] = UpstreamSession(key, upstream_id, whose, self._ended)
+            return session
+
+    async def _joined(self, session: UpstreamSession, socket: Receiver) -> bool:
+        """Add the socket once the session is ready; False if it ends instead.
+
+        Raises:
+            UpstreamUnreachable, UpstreamTimeout, Throttled
+        """
+        if session.stopping:
+            await session.closed.wait()
+            return False
+        await session.opened.wait()
+        await watch.settle(session.whose)
+        if session.failure is not None:
+            raise session.failure
+        if session.stopping or session.closed.is_set():
+            return False
+        if len(session.sockets) >= MAX_SOCKETS_PER_SESSION:
+            raise _too_many()
+        session.add(socket)
+        return True
+
+    async def _attach_far(self, key: Key, name: str, socket: Receiver) -> UpstreamSession | None:
+        session = self._sessions.get(key)
+        if session is None:
+            # Redis says that it is here; from now on whoever asks opens it.
+            await self._leases.disown(Lease(name, key[0]))
+            return None
+        try:
+            return session if await self._joined(session, socket) else None
+        except UpstreamUnreachable:
+            return None
+
+    async def _ended(self, session: UpstreamSession) -> None:
+        """ComfyUI's socket is closed: another process may open one of that id."""
+        await self._leases.release(session.upstream_id)
         if self._sessions.get(session.key) is session:
             del self._sessions[session.key]
 
+    def _named(self, name: str) -> UpstreamSession | None:
+        sessions = self._sessions.values()
+        return next((session for session in sessions if session.upstream_id == name), None)
+
+    def _give_way(self, name: str, holder: str) -> None:
+        """Another process holds that id as well: end this one's session. With its socket ComfyUI
+        forgets the id, so the other's hears nothing any more."""
+        session = self._named(name)
+        if session is None:
+            return
+        session.stop()
+
+        async def tell() -> None:
+            await session.closed.wait()
+            # It must hear of it, or its clients would hear nothing: once more, if need be.
+            for _ in range(TOLD_TIMES):
+                if await self._far.tell(holder, {"op": "forgotten", "name": name}):
+                    return
+                await asyncio.sleep(AGAIN_SECONDS)
+
+        task = asyncio.ensure_future(tell())
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+
+    def _forgotten(self, name: str) -> None:
+        """ComfyUI sends nothing to that id any more: clients come back and learn what they
+        missed."""
+        session = self._named(name)
+        if session is not None:
+            session.stop()
+
     @contextmanager
-    def submission(self, user_id: int, prompt_id: str) -> Iterator[Callable[[], None]]:
+    def submission(self, user_id: int, prompt_id: str) -> Iterator[Any]:
         """While a prompt is given to ComfyUI. Call what this yields once it was accepted:
         the user's sockets are told, and every session should hear of it from ComfyUI."""
         asked_at = monotonic()
@@ -444,8 +181,8 @@ class Hub:
             nonlocal taken
             taken = True
             watch.arrived(prompt_id)
-            for session in self._sessions.values():
-                session.expect_status(asked_at)
+            self._expect_status(asked_at)
+            bus.announce(PROMPTS, user_id=user_id, prompt_id=prompt_id)
 
         watch.expect(user_id, prompt_id)
         try:
@@ -454,12 +191,24 @@ class Hub:
             if not taken:
                 watch.forget(prompt_id)
 
+    def _heard_of_prompt(self, what: dict[str, Any]) -> None:
+        """ComfyUI took a prompt that another process gave it."""
+        watch.heard(what["user_id"], what["prompt_id"])
+        self._expect_status(monotonic() - ANNOUNCED_WITHIN_SECONDS)
+
+    def _expect_status(self, asked_at: float) -> None:
+        for session in self._sessions.values():
+            session.expect_status(asked_at)
+
     async def close(self) -> None:
         """End every session (the server stops)."""
         sessions = list(self._sessions.values())
         for session in sessions:
             session.stop()
         await asyncio.gather(*(session.closed.wait() for session in sessions))
+        await self._leases.close()
+        for task in list(self._tasks):
+            task.cancel()
 
 
 hub = Hub()

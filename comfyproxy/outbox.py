@@ -49,6 +49,12 @@ class Outbox:
         """Whether the client fell too far behind; nothing is kept for it any more."""
         return self._overflowed
 
+    @property
+    def waiting(self) -> bool:
+        """Whether `get` would return at once."""
+        # The newest preview is never dropped, so the last entry is always a frame.
+        return bool(self._entries)
+
     def put(self, frame: Frame) -> None:
         """Add a frame that must not be lost. Too many of them end the outbox."""
         size = _size(frame)

@@ -185,6 +185,12 @@ class QueueWatch:
         else:
             self.forget(prompt_id)
 
+    def heard(self, user_id: int, prompt_id: str) -> None:
+        """ComfyUI took a prompt that another process gave it."""
+        if all(prompt_id != seen for seen, _ in self._last.get(user_id, ())):
+            self.expect(user_id, prompt_id)
+            self.arrived(prompt_id)
+
     def forget(self, prompt_id: str) -> None:
         """ComfyUI did not take an expected prompt."""
         self._unseen.pop(prompt_id, None)

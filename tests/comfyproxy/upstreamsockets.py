@@ -10,8 +10,8 @@ import aiohttp
 from accounts.capabilities import Capability
 from accounts.errors import UpstreamUnreachable
 from accounts.identity import Auth, Identity
+from comfyproxy.clientsocket import ClientSocket
 from comfyproxy.filters.queue import Ownership
-from comfyproxy.hub import ClientSocket
 from comfyproxy.outbox import Frame
 from comfyproxy.queuewatch import Snapshot
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from comfyproxy import hub as hub_module
-from comfyproxy import ownership, queuewatch
+from comfyproxy import ownership, queuewatch, relaysession
 from comfyproxy.hub import Hub
 from comfyproxy.queuewatch import QueueWatch
 from tests.comfyproxy.upstreamsockets import Owners, Queue, Upstream
@@ -24,14 +24,16 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
     fake = Queue()
     monkeypatch.setattr(queuewatch, "look", fake.look)
     monkeypatch.setattr(queuewatch, "PAUSE_SECONDS", 0)
-    monkeypatch.setattr(hub_module, "watch", QueueWatch())
+    watch = QueueWatch()
+    monkeypatch.setattr(hub_module, "watch", watch)
+    monkeypatch.setattr(relaysession, "watch", watch)
     return fake
 
 
 @pytest.fixture
 def upstream(monkeypatch: pytest.MonkeyPatch) -> Upstream:
     fake = Upstream()
-    monkeypatch.setattr(hub_module.upstream, "socket", fake.socket)
+    monkeypatch.setattr(relaysession.upstream, "socket", fake.socket)
     return fake
 
 
@@ -54,5 +56,5 @@ async def hub(owners: Owners, queue: Queue, upstream: Upstream) -> AsyncIterator
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client's loss is forgotten after a moment, and so is a socket that hears nothing."""
-    monkeypatch.setattr(hub_module, "LINGER_SECONDS", 0.05)
-    monkeypatch.setattr(hub_module, "STATUS_SECONDS", 0.05)
+    monkeypatch.setattr(relaysession, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(relaysession, "STATUS_SECONDS", 0.05)

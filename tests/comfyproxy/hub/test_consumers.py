@@ -11,8 +11,7 @@ from django.db import DatabaseError
 
 from accounts.errors import IpBlocked, TokenRevoked
 from accounts.identity import Identity
-from comfyproxy import consumers
-from comfyproxy import hub as hub_module
+from comfyproxy import clientsocket, consumers
 from comfyproxy.consumers import SocketConsumer
 from comfyproxy.gate import SCOPE_KEY, Admitted
 from comfyproxy.hub import Hub
@@ -78,7 +77,7 @@ async def connect(
         return identity(ALICE)
 
     monkeypatch.setattr(consumers, "hub", hub)
-    monkeypatch.setattr(hub_module, "Outbox", partial(Outbox, event_limit=1000))
+    monkeypatch.setattr(clientsocket, "Outbox", partial(Outbox, event_limit=1000))
     monkeypatch.setattr(consumers, "identify", identify)
     monkeypatch.setattr(consumers, "CLOSE_SECONDS", 0.05)
     monkeypatch.setattr(consumers, "RECHECK_SECONDS", 0.02)

@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError
 
 from accounts.errors import UpstreamUnreachable
-from comfyproxy import hub as hub_module
+from comfyproxy import relaysession
 from comfyproxy.hub import Hub
 from tests.comfyproxy.upstreamsockets import (
     ALICE,
@@ -119,7 +119,7 @@ async def test_refused_prompt_closes_nothing(hub: Hub, upstream: Upstream) -> No
         raise UNREACHABLE
     await asyncio.sleep(0.1)
     assert upstream.log == ["opened 0"]
-    assert hub_module.watch._unseen == {}
+    assert relaysession.watch._unseen == {}
 
 
 @pytest.mark.usefixtures("quick")
@@ -141,7 +141,7 @@ async def test_broadcasts_after_a_reopening_are_nobodys(hub: Hub, upstream: Upst
 async def test_too_much_missed_is_not_kept_and_the_newcomer_starts_afresh(
     hub: Hub, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "MISSED_LIMIT_BYTES", 1000)
+    monkeypatch.setattr(relaysession, "MISSED_LIMIT_BYTES", 1000)
     alice = Client(ALICE)
     session = await hub.attach(alice)
     session.remove(alice)

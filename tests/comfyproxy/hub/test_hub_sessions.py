@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from accounts.errors import UpstreamTimeout, UpstreamUnreachable
-from comfyproxy import hub as hub_module
+from comfyproxy import relaysession
 from comfyproxy.hub import Hub
 from tests.comfyproxy.upstreamsockets import ALICE, BOB, Client, Queue, Upstream, eventually, turns
 
@@ -99,7 +99,7 @@ async def test_comfyui_is_not_there_and_nothing_stays(
     )
     assert [type(result) for result in results] == [type(failure)] * 3
     assert hub._sessions == {}
-    assert hub_module.watch._listeners == {}
+    assert relaysession.watch._listeners == {}
     broken.failure = None
     await hub.attach(Client())
     assert upstream.log == ["opened 0"]
