@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from PIL import Image
 
 from comfyproxy.nsfw.config import ClassifierConfig

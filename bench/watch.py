@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Final, Self
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 SAMPLE_SECONDS: Final = 0.01
 MB: Final = 1_000_000

@@ -8,7 +8,8 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from starlette.staticfiles import StaticFiles
 
-from accounts.authentication import listen_for_invalidations
+from accounts import authentication
+from accounts.bus import bus
 from comfyproxy import catalog, upstream
 from comfyproxy.asgitypes import App, Receive, Scope, Send
 from comfyproxy.consumers import SocketConsumer
@@ -42,15 +43,20 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _lifespan(receive: Receive, send: Send) -> None:
     await receive()
-    listener = asyncio.ensure_future(listen_for_invalidations())
+    authentication.listen()
+    catalog.listen()
+    hub.start()
+    listener = asyncio.ensure_future(bus.listen())
     early = asyncio.ensure_future(catalog.prepare())
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    for task in (listener, early):
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    early.cancel()
     await catalog.close()
     await hub.close()
+    listener.cancel()
+    for task in (early, listener):
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    await bus.close()
     await upstream.close()
     await send({"type": "lifespan.shutdown.complete"})

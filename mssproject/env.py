@@ -75,7 +75,8 @@ class Env(BaseSettings):
         1,
         alias="MSS_WORKERS",
         ge=1,
-        description="Web processes. Only 1 for now: the /ws relay lives in one process.",
+        le=64,
+        description="Web processes, about one per core. More than one need `REDIS_URL`.",
     )
     secret_key: SecretStr | None = Field(
         None,
@@ -98,8 +99,8 @@ class Env(BaseSettings):
     redis_url: SecretStr | None = Field(
         None,
         alias="REDIS_URL",
-        description="For example `redis://host:6379/0`: Celery's broker and the channel layer. "
-        "Without it both are embedded.",
+        description="For example `redis://host:6379/0`: Celery's broker, and how several web "
+        "processes hear of each other. Without it there is one, and the broker is embedded.",
     )
     owner_username: str | None = Field(
         None, alias="MSS_OWNER_USERNAME", description="Creates the owner at the first start."
@@ -471,12 +472,14 @@ class Env(BaseSettings):
             raise ValueError(f"{_shown(value)} is not a folder (give its whole path)")
         return value
 
-    @field_validator("workers")
-    @classmethod
-    def _one_process(cls, value: int) -> int:
-        if value > 1:
-            raise ValueError("more than one web process is not supported yet; leave it at 1")
-        return value
+    @model_validator(mode="after")
+    def _several_can_hear_each_other(self) -> Self:
+        if self.workers > 1 and self.redis_url is None:
+            raise ValueError(
+                "MSS_WORKERS: several web processes need REDIS_URL, through which they hear of "
+                "each other; set it, or leave MSS_WORKERS at 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _owner_is_whole(self) -> Self:

@@ -68,8 +68,6 @@ MSS_CORS_ORIGINS = frozenset(ENV.cors_origins)
 MSS_TRUSTED_PROXIES = ENV.trusted_proxies
 MSS_FORCE_HTTPS = ENV.force_https
 REDIS_URL = _secret(ENV.redis_url)
-# Whether a change must be announced to other processes: without Redis there is one web process.
-MSS_CROSS_PROCESS = REDIS_URL is not None
 
 # --- Django ----------------------------------------------------------------------------------
 DEBUG = False
@@ -170,22 +168,16 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-    # Of `accounts.api.throttles`, which says why in memory. Beyond so many callers, those who
-    # have not asked for the longest time are forgotten.
+    # Of `accounts.api.throttles`, without Redis. Beyond so many callers, those who have not asked
+    # for the longest time are forgotten.
     "throttles": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
         "LOCATION": "throttles",
         "OPTIONS": {"MAX_ENTRIES": 20_000},
     },
 }
-CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
-    "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL]},
-    }
-    if REDIS_URL
-    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
-}
+# Consumers have no channels of their own: processes hear of each other by `accounts.bus`.
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {}
 
 # --- accounts --------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -299,6 +291,8 @@ CELERY_TASK_IGNORE_RESULT = True
 DOWNLOAD_LEASE_SECONDS = 30
 CELERY_TASK_ROUTES = {"downloads.tasks.work": {"queue": "downloads"}}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SCHEDULER = "mssproject.beat:OneBeat"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_SCHEDULE_FILENAME = str(ENV.data_dir / "beat-schedule")
 CELERY_TIMEZONE = "UTC"
 

@@ -1,7 +1,7 @@
-"""Start web and worker as children, keep them running, stop them together.
+"""Start web and worker processes as children, keep them running, stop them together.
 
-`./run` calls this inside the virtual environment; with `--demo` a simulated ComfyUI and a
-user of each role come with it.
+`./run` calls this inside the virtual environment: with `web` or `worker` only these start (on a
+machine of their own, say); with `--demo` a simulated ComfyUI and a user of each role come with it.
 """
 
 import os
@@ -28,6 +28,9 @@ STEADY_SECONDS: Final = 60
 STOP_SECONDS: Final = 30
 COMFYUI_POLL_SECONDS: Final = 5
 POLL_SECONDS: Final = 0.2
+# Connections that wait to be accepted.
+BACKLOG: Final = 2048
+WEB, WORKER = "web", "worker"
 
 
 @dataclass
@@ -41,6 +44,8 @@ class Child:
     failures: int = 0
     started_at: float = 0.0
     next_start: float = field(default=0.0)
+    # File descriptors that it gets from the supervisor.
+    inherits: tuple[int, ...] = ()
 
     def start(self) -> None:
         # A group of its own: Ctrl-C at the terminal reaches the supervisor alone, which
@@ -50,6 +55,7 @@ class Child:
             env=self.environ,
             cwd=env.BASE_DIR,
             start_new_session=True,
+            pass_fds=self.inherits,
         )
         self.started_at = time.monotonic()
 
@@ -93,32 +99,45 @@ def say(sentence: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run until SIGINT or SIGTERM. 0 if everything stopped in order."""
+    """Run until SIGINT or SIGTERM. 0 if everything stopped in order.
+
+    `arguments`: `web` or `worker` for these processes only, `--demo`, or none.
+    """
     is_demo = arguments == ["--demo"]
+    parts = frozenset(arguments) & {WEB, WORKER} or {WEB, WORKER}
     with demo.simulated_comfyui() if is_demo else _own_environ() as environ:
         try:
             settings = env.load(environ)
         except env.EnvError as error:
             say(f"The environment needs a correction:\n{error}")
             return 1
-        fault = _cannot_listen(settings.host, settings.port)
-        if fault:
+        try:
+            listener = _listening(settings) if WEB in parts else None
+        except OSError as error:
+            fault = error.strerror or str(error)
             say(f"Cannot listen at {settings.host}:{settings.port}: {fault}. Set MSS_PORT.")
             return 1
         say("Preparing the database …")
-        setup_token = _prepare(environ, is_demo)
+        setup_token = _prepare(environ, is_demo, has_web=listener is not None)
         if setup_token is None:
             return 1
-        return _supervise(settings, environ, setup_token, is_demo)
+        if listener is None:
+            return _supervise(settings, _workers(environ), None, "", is_demo)
+        with listener:
+            children = _web_processes(environ, settings.workers, listener.fileno())
+            children += _workers(environ) if WORKER in parts else []
+            return _supervise(settings, children, listener, setup_token, is_demo)
 
 
-def _cannot_listen(host: str, port: int) -> str | None:
-    """Why the address cannot be had, or None if it can."""
-    try:
-        with socket.create_server((host, port), family=_family(host)):
-            return None
-    except OSError as error:
-        return error.strerror or str(error)
+def _listening(settings: env.Env) -> socket.socket:
+    """The socket at which all web processes accept connections. It outlives each of them: while
+    one is started again, whoever comes waits for another, or a moment.
+
+    Raises:
+        OSError: the address cannot be had
+    """
+    address = (settings.host, settings.port)
+    return socket.create_server(address, family=_family(settings.host), backlog=BACKLOG)
 
 
 def _family(host: str) -> socket.AddressFamily:
@@ -130,9 +149,10 @@ def _own_environ() -> Iterator[dict[str, str]]:
     yield dict(os.environ)
 
 
-def _prepare(environ: dict[str, str], is_demo: bool) -> str | None:
+def _prepare(environ: dict[str, str], is_demo: bool, *, has_web: bool) -> str | None:
     """Migrate and so on. The setup token, empty if there is an owner; None if it failed."""
     command = [sys.executable, "manage.py", "prepare", *(["--demo"] if is_demo else [])]
+    command += [] if has_web else ["--worker"]
     done = subprocess.run(command, env=environ, cwd=env.BASE_DIR, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         say(done.stdout)
@@ -145,28 +165,40 @@ def _prepare(environ: dict[str, str], is_demo: bool) -> str | None:
     return next((line[1] for line in lines if line[:1] == ["setup-token"]), "")
 
 
-def _children(environ: dict[str, str]) -> list[Child]:
+def _web_processes(environ: dict[str, str], number: int, listener: int) -> list[Child]:
+    names = ["The web process"] if number == 1 else [f"Web process {n + 1}" for n in range(number)]
+    arguments = ["-m", "mssproject.web", "--listener", str(listener)]
+    return [Child(name, arguments, environ, inherits=(listener,)) for name in names]
+
+
+def _workers(environ: dict[str, str]) -> list[Child]:
     worker = ["-m", "celery", "--quiet", "-A", "mssproject", "worker"]
     alone = ["--without-gossip", "--without-mingle"]
     due = ["-B", "--concurrency", "2"]
     downloads = ["-Q", "downloads", "-P", "threads", "--concurrency", "5", "-n", "downloads@%h"]
     return [
-        Child("The web process", ["-m", "mssproject.web"], environ),
         Child("The worker", [*worker, *due, *alone], environ),
         Child("The downloader", [*worker, *downloads, *alone], environ),
     ]
 
 
-def _supervise(settings: env.Env, environ: dict[str, str], setup_token: str, is_demo: bool) -> int:
+def _supervise(
+    settings: env.Env,
+    children: list[Child],
+    listener: socket.socket | None,
+    setup_token: str,
+    is_demo: bool,
+) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    children = _children(environ)
     address = _address(settings)
-    greeted = False
     watcher = threading.Thread(
         target=_watch_comfyui, args=(settings.comfyui_url, stop), daemon=True
     )
+    greeted = listener is None
+    if greeted:
+        say("The workers start. Ctrl-C stops them.")
     while not stop.wait(POLL_SECONDS):
         for child in children:
             child.tend()
@@ -175,6 +207,9 @@ def _supervise(settings: env.Env, environ: dict[str, str], setup_token: str, is_
             _greet(address, setup_token, is_demo)
             watcher.start()
     say("Stopping …")
+    if listener is not None:
+        # Nobody is to wait at a socket that is served no more.
+        listener.close()
     deadline = time.monotonic() + STOP_SECONDS
     for child in children:
         child.stop()

@@ -1,11 +1,18 @@
-"""Start one web process: `python -m mssproject.web` (uvicorn; see DESIGN for why not daphne)."""
+"""One web process: `python -m mssproject.web` (uvicorn; see DESIGN for why not daphne).
 
+`--listener N`: it accepts connections at the listening socket with that file descriptor, which
+several processes may share; without it, at one of its own.
+"""
+
+import argparse
 import asyncio
 import resource
+import socket
 import sys
 
 import uvicorn
 from uvicorn._types import ASGI3Application
+from uvicorn.main import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mssproject import env
@@ -124,8 +131,11 @@ def main() -> None:
         settings = env.load()
     except env.EnvError as error:
         sys.exit(f"The environment needs a correction:\n{error}")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--listener", type=int)
+    listener: int | None = parser.parse_args().listener
     _raise_file_limit()
-    uvicorn.run(
+    config = uvicorn.Config(
         "mssproject.asgi:application",
         host=settings.host,
         port=settings.port,
@@ -145,6 +155,11 @@ def main() -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
         log_config=logging_config(settings.log_level),
     )
+    shared = None if listener is None else [socket.socket(fileno=listener)]
+    server = uvicorn.Server(config)
+    server.run(sockets=shared)
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 if __name__ == "__main__":

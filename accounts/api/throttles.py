@@ -9,9 +9,11 @@ the session that ended, every 0.3 s.
 
 from __future__ import annotations
 
+import secrets
 import time
+from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django.conf import settings
 from django.core.cache import BaseCache, caches
@@ -20,6 +22,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
 from accounts import addresses
+from accounts.bus import RedisAway, bus
 from accounts.credentials import SAFE_METHODS
 from accounts.identity import Identity
 
@@ -30,19 +33,56 @@ if TYPE_CHECKING:
 # at once would all be let in by the same list.
 _lock = Lock()
 
+# KEYS: a caller's requests by when they came. ARGV: the minute in µs, how many may come in it.
+# Answers 0 if there is a place, which is taken, else µs until there is one; by Redis's clock.
+_TAKE_PLACE: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then
+    return redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] + ARGV[1] - now
+end
+redis.call('ZADD', KEYS[1], now, ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[1] / 1000)
+return 0
+"""
+
 
 class _PerMinute(SimpleRateThrottle):
-    """So many requests within any minute. What is refused does not count."""
+    """So many requests within any minute, to all web processes together. What is refused does
+    not count."""
 
-    # In this process's memory, not in Redis: a limit that is gone while Redis is, or that
-    # refuses everybody then, would be worse than one per process.
+    # While Redis is away, in this process's memory: a limit that is gone then, or that refuses
+    # everybody, would be worse than one per process.
     cache = cast("BaseCache", ConnectionProxy(caches, "throttles"))
     # The wall clock may be set back, and callers would wait for it to come round again.
     timer = time.monotonic
 
+    # Of DRF's: how many in how many seconds.
+    num_requests: int
+    duration: int
+    _wait_seconds: float | None = None
+
     def allow_request(self, request: Request, view: APIView) -> bool:
+        if bus.exists:
+            key = self.get_cache_key(request, view)
+            if key is None:
+                return True
+            with suppress(RedisAway):
+                self._wait_seconds = self._taken(key)
+                return self._wait_seconds == 0
         with _lock:
             return bool(super().allow_request(request, view))
+
+    def _taken(self, key: str) -> float:
+        """Take a place among the caller's requests: 0, or seconds until there is one."""
+        name, window = f"{bus.prefix}rate:{key}", int(self.duration * 1_000_000)
+        place = (window, self.num_requests, secrets.token_hex(8))
+        return int(bus.ask(lambda client: client.eval(_TAKE_PLACE, 1, name, *place))) / 1_000_000
+
+    def wait(self) -> float | None:
+        """Seconds until the next request may come."""
+        return super().wait() if self._wait_seconds is None else self._wait_seconds
 
 
 class ApiThrottle(_PerMinute):

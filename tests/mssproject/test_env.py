@@ -142,6 +142,13 @@ def test_good_values_are_taken(name: str, value: str) -> None:
     assert load({name: value}) != load({})
 
 
+def test_several_web_processes_need_redis_and_are_told_so() -> None:
+    assert load({"MSS_WORKERS": "4", "REDIS_URL": "redis://h"}).workers == 4
+    (sentence,) = faults(MSS_WORKERS="4")
+    assert "set it, or leave MSS_WORKERS at 1" in sentence
+    assert "REDIS_URL" in sentence
+
+
 def test_several_faults_are_told_at_once() -> None:
     sentences = faults(MSS_PORT="x", COMFYUI_URL="x", MSS_FOO="x")
     assert {sentence.partition(":")[0] for sentence in sentences} == {

@@ -185,7 +185,7 @@ def test_killed_web_process_comes_back(running: Supervised, environ: dict[str, s
     def back() -> bool:
         try:
             return requests.get(address, timeout=2).status_code == 200
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     until(back, lambda: running.output)

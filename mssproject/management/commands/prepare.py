@@ -1,11 +1,15 @@
 """`manage.py prepare`: what `./run` does before it starts the server; safe to repeat."""
 
 from argparse import ArgumentParser
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from filelock import FileLock
 
 from accounts import guests, queries, services
 from accounts.capabilities import OWNER_SLUG
@@ -13,17 +17,40 @@ from accounts.errors import GatewayError
 from comfyproxy import nsfwpolicy
 from mssproject import demo
 
+# Any number that nothing else locks in this database (PostgreSQL's advisory locks).
+MIGRATION_LOCK: Final = 0x6D73735F
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Several machines may start at once; one of them makes the tables, the others wait."""
+    if connection.vendor != "postgresql":
+        settings.MSS_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(settings.MSS_DATA_DIR / "migrating.lock"):
+            yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+
 
 class Command(BaseCommand):
     help = "Migrate, collect static files, create the owner from the environment or a setup token."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--demo", action="store_true", help="create the demo's users")
+        parser.add_argument("--worker", action="store_true", help="only what workers need")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        call_command("migrate", verbosity=0, interactive=False)
-        call_command("collectstatic", verbosity=0, interactive=False)
+        with one_at_a_time():
+            call_command("migrate", verbosity=0, interactive=False)
         call_command("check")
+        if options["worker"]:
+            return
+        call_command("collectstatic", verbosity=0, interactive=False)
         guests.end_sessions_if_off()
         self.stdout.write(f"told {nsfwpolicy.sentence()}")
         if options["demo"]:
