@@ -15,8 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
+import redis
 import requests
 
+from tests import stack
 from tests.cast import CREATE, PASSWORD, Person
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,7 +90,11 @@ class Console:
 
 
 class Gateway:
-    """One gateway: its own data directory and port, a given ComfyUI."""
+    """One gateway: its own data directory and port, a given ComfyUI.
+
+    What it stands on is the test run's (`tests.stack`), unless `env` says DATABASE_URL or
+    REDIS_URL. With MSS_WORKERS, several web processes accept at the same socket, as `./run` has it.
+    """
 
     def __init__(self, data_dir: Path, comfy_url: str, **env: str) -> None:
         self.data_dir = data_dir
@@ -120,7 +127,12 @@ class Gateway:
             "MSS_NSFW_CLASSIFIER": "none",
             **env,
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        if stack.is_services() and not {"DATABASE_URL", "REDIS_URL"} & env.keys():
+            self.env["DATABASE_URL"] = stack.own_migrated_database()
+            self.env["REDIS_URL"] = stack.own_redis_url()
+            self.env.setdefault("MSS_WORKERS", str(stack.WEB_PROCESSES))
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._listener: socket.socket | None = None
         self._console: Console | None = None
 
     def prepare(self) -> Self:
@@ -151,43 +163,81 @@ class Gateway:
         return done
 
     def start(self) -> Self:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until each of its processes answers."""
+        number = int(self.env.get("MSS_WORKERS", "1"))
+        if number > 1:
+            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=2048)
+        for _ in range(number):
+            self.start_process()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers(number):
+            is_over = any(process.poll() is not None for process in self.processes)
+            if is_over or time.monotonic() > deadline:
+                raise RuntimeError(self.log())
+            time.sleep(0.05)
+        return self
+
+    def start_process(self) -> subprocess.Popen[bytes]:
+        """Start one more web process, without waiting for it."""
+        shared = () if self._listener is None else (self._listener.fileno(),)
+        arguments = [argument for fd in shared for argument in ("--listener", str(fd))]
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "mssproject.web"],
+            process = subprocess.Popen(
+                [sys.executable, "-m", "mssproject.web", *arguments],
                 cwd=ROOT,
                 env=self.env,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=shared,
             )
-        address = f"{self.url}/mss-login/api/is-https"
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                requests.get(address, timeout=1, allow_redirects=False)
-            except requests.ConnectionError:
-                time.sleep(0.05)
-            else:
-                return self
-        raise RuntimeError(self.log())
+        self.processes.append(process)
+        return process
+
+    def _answers(self, number: int) -> bool:
+        if number > 1:
+            # At one socket, the first that is ready would answer for all.
+            alive = redis.Redis.from_url(self.env["REDIS_URL"]).keys("mss:*:process:*")
+            if len(alive) < number:
+                return False
+        try:
+            requests.get(f"{self.url}/mss-login/api/is-https", timeout=5, allow_redirects=False)
+        except requests.ConnectionError:
+            return False
+        return True
 
     @property
     def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+        """Of its only web process."""
+        (process,) = self.processes
+        return process.pid
+
+    def open_files(self) -> list[Path]:
+        """The files that its web processes hold open."""
+        opened = [psutil.Process(process.pid).open_files() for process in self.processes]
+        return [Path(entry.path) for entries in opened for entry in entries]
+
+    def memory(self) -> int:
+        """Resident bytes of its web processes together."""
+        running = [psutil.Process(process.pid) for process in self.processes]
+        return sum(int(process.memory_info().rss) for process in running)
 
     def stop(self) -> None:
         """Stop server and console."""
         if self._console is not None:
             self._console.close()
             self._console = None
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(35)
-            finally:
-                self._process.kill()
-                self._process = None
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for process in self.processes:
+            process.terminate()
+        try:
+            for process in self.processes:
+                process.wait(35)
+        finally:
+            for process in self.processes:
+                process.kill()
+            self.processes = []
 
     def run(self, code: str, **names: Any) -> Any:
         """Execute Python in the console; see Console.run."""

@@ -4,9 +4,7 @@ import re
 import socket
 import threading
 import time
-from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.client import Client
@@ -138,7 +136,7 @@ def test_client_that_leaves_in_mid_body_disturbs_nobody(
 
 def open_files(gateway: Gateway) -> list[str]:
     """Files that the server holds open outside its data directory."""
-    held = [Path(entry.path) for entry in psutil.Process(gateway.pid).open_files()]
+    held = gateway.open_files()
     known = (gateway.data_dir, gateway.log_path)
     return [str(path) for path in held if not any(path.is_relative_to(place) for place in known)]
 
@@ -182,12 +180,11 @@ def test_client_that_leaves_in_mid_upload_leaves_no_file(
 def test_big_upload_needs_no_memory(gateway: Gateway, alice: Client, disk: ComfyDisk) -> None:
     body = form(file("big.bin", b"x" * BIG))
     headers = {"Content-Type": CONTENT_TYPE, "Content-Length": str(len(body))}
-    process = psutil.Process(gateway.pid)
-    resting = peak = process.memory_info().rss
+    resting = peak = gateway.memory()
     with connected(alice, "POST", "/upload/image", headers) as connection:
         for start in range(0, len(body), MIB):
             connection.sendall(body[start : start + MIB])
-            peak = max(peak, process.memory_info().rss)
+            peak = max(peak, gateway.memory())
         connection.settimeout(30)
         assert answer_on(connection)[0] == 200
     assert peak - resting < 16 * MIB
@@ -204,8 +201,7 @@ def test_upstream_that_does_not_read_pauses_the_client(
             await talk.pause()
 
     odd.on(path, script)
-    process = psutil.Process(odd_gateway.pid)
-    resting, taken = process.memory_info().rss, 0
+    resting, taken = odd_gateway.memory(), 0
     headers = {"Content-Type": CONTENT_TYPE, "Content-Length": str(BIG)}
     with connected(odd_power, "POST", path, headers) as connection:
         connection.sendall(form(file("x.bin", b""))[: -len(BOUNDARY) - 8])
@@ -215,7 +211,7 @@ def test_upstream_that_does_not_read_pauses_the_client(
                 taken += connection.send(b"x" * 65536)
         except TimeoutError:
             pass
-        growth = process.memory_info().rss - resting
+        growth = odd_gateway.memory() - resting
         measured.set()
     assert taken < BIG // 2
     assert growth < 16 * MIB

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.client import Client
@@ -49,7 +48,7 @@ def settled(value: Callable[[], int]) -> int:
 
 
 def rss(gateway: Gateway) -> int:
-    return int(psutil.Process(gateway.pid).memory_info().rss)
+    return gateway.memory()
 
 
 # --- what ComfyUI's file answers can do -----------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import json
 import struct
-from pathlib import Path
 
 import pytest
 
@@ -21,14 +20,6 @@ EVENTS = 300
 PAD = "x" * 100_000  # 30 MB in all: more than systems and outboxes take
 
 
-def memory(gateway: Gateway) -> int:
-    """The server's resident memory in bytes."""
-    for line in Path(f"/proc/{gateway.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError
-
-
 def own_prompt(client: Client, socket: Listener, comfy: FakeComfyThread) -> tuple[str, str]:
     """A prompt of the client's, over by now, and the id that ComfyUI sends its events to."""
     prompt_id = submit(client, save(), client_id=socket.sid)
@@ -45,7 +36,7 @@ def test_client_that_never_reads_is_cut_off_and_stalls_nobody(
         Listener(bob) as bobs,
     ):
         prompt_id, sid = own_prompt(alice, reader, comfy)
-        before = memory(gateway)
+        before = gateway.memory()
         values: list[int] = []
         for number in range(EVENTS):
             data = {"value": number, "max": EVENTS, "prompt_id": prompt_id, "pad": PAD}
@@ -59,7 +50,7 @@ def test_client_that_never_reads_is_cut_off_and_stalls_nobody(
         # Bob, and Alice's next prompt, go on as ever.
         bobs.until_end(submit(bob, save(), client_id=bobs.sid))
         reader.until_end(submit(alice, save(), client_id=reader.sid))
-        assert memory(gateway) - before < 40_000_000
+        assert gateway.memory() - before < 40_000_000
         assert stalled.close_code() == 1013
         assert 0 < kinds(stalled.frames).count("progress") < EVENTS
 
