@@ -8,7 +8,7 @@
     │      ModelNotAllowed · FileNotAllowed · NodeNotAllowed · NsfwBlocked
     ├─ 404 NotFound          405 MethodNotAllowed      409 Conflict (code varies)
     ├─ 413 TooLarge          429 Throttled, LockedOut, QuotaExceeded
-    └─ 502 UpstreamUnreachable   504 UpstreamTimeout   500 InternalError
+    └─ 502 UpstreamUnreachable   504 UpstreamTimeout   500 InternalError   503 DatabaseAway
        503 Busy   507 StorageFull
 
 The wire form is `{"error": sentence, "code": code, …fields}` (API.md section 1).
@@ -217,3 +217,9 @@ class StorageFull(GatewayError):
     code = "STORAGE_FULL"
     status = 507
     sentence = english("The server's disk is full; nothing was changed. Tell the administrator.")
+
+
+class DatabaseAway(GatewayError):
+    code = "DATABASE_AWAY"
+    status = 503
+    sentence = english("The gateway's database does not answer. Try again in a moment.")

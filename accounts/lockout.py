@@ -31,6 +31,8 @@ LONGEST_WAIT_OF_NAME: Final = timedelta(hours=1)
 LONGEST_WAIT_OF_ADDRESS: Final = timedelta(hours=12)
 # Failures older than this are forgotten.
 MEMORY: Final = timedelta(hours=24)
+# Between the machines that share a database.
+CLOCKS_DIFFER: Final = timedelta(minutes=1)
 FAMILIAR_FOR: Final = timedelta(days=30)
 
 
@@ -135,14 +137,15 @@ def _is_familiar(username: str, ip: str) -> bool:
 def _lock(
     by: str, attempts: QuerySet[AccessAttempt], limit: int, longest: timedelta
 ) -> Lock | None:
-    found = attempts.filter(attempt_time__gte=timezone.now() - MEMORY).aggregate(
-        count=Sum("failures_since_start"), last=Max("attempt_time")
-    )
+    now = timezone.now()
+    # What is said to have happened later than now was counted by a clock that was wrong.
+    remembered = attempts.filter(attempt_time__range=(now - MEMORY, now + CLOCKS_DIFFER))
+    found = remembered.aggregate(count=Sum("failures_since_start"), last=Max("attempt_time"))
     excess = (found["count"] or 0) - limit
     if excess < 0:
         return None
     until = found["last"] + min(FIRST_WAIT * 2 ** min(excess, 20), longest)
-    return Lock(by, until) if until > timezone.now() else None
+    return Lock(by, until) if until > now else None
 
 
 def _counted_as(username: str) -> str:

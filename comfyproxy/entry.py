@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 
 from accounts.credentials import header, without_tokens
 from accounts.errorpages import error_page
-from accounts.errors import GatewayError, InternalError, NotFound, TooLarge, Unauthenticated
+from accounts.errors import GatewayError, NotFound, TooLarge, Unauthenticated
+from accounts.unexpected import refusal_of
 from comfyproxy import stream
 from comfyproxy.asgitypes import App, Message, Receive, Scope, Send
 from comfyproxy.calls import Reply, refusal
@@ -41,9 +42,9 @@ class ComfyEntry:
             await self._serve(scope, receive, watched)
         except GatewayError as error:
             refused = error
-        except Exception:
+        except Exception as error:
             logger.exception("unexpected error at %s", shown_path(scope))
-            refused = InternalError()
+            refused = refusal_of(error)
         else:
             return
         log_refusal(scope, refused)
@@ -145,9 +146,9 @@ class SocketEntry:
                 raise NotFound
         except GatewayError as error:
             refused = error
-        except Exception:
+        except Exception as error:
             logger.exception("unexpected error at %s", shown_path(scope))
-            refused = InternalError()
+            refused = refusal_of(error)
         else:
             await self._consumer({**scope, SCOPE_KEY: admitted}, receive, send)
             return

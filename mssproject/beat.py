@@ -1,5 +1,6 @@
 """Celery's beat, of which one is at work however many machines run a worker."""
 
+from datetime import timedelta
 from typing import Any, Final
 
 from celery.beat import PersistentScheduler
@@ -10,6 +11,7 @@ from accounts.bus import PROCESS_ID, RedisAway, bus
 LEASE_SECONDS: Final = 30
 # Until the next look of one that is not at work.
 WAIT_SECONDS: Final = 5.0
+FUTURE: Final = timedelta(minutes=1)
 
 _TAKE: Final = """
 local holder = redis.call('GET', KEYS[1])
@@ -26,7 +28,18 @@ class OneBeat(PersistentScheduler):
         """Send what is due; seconds until the next look."""
         if not is_at_work():
             return WAIT_SECONDS
+        self._forget_the_future()
         return float(super().tick(*args, **kwargs))
+
+    def _forget_the_future(self) -> None:
+        """What was sent later than now was so by a clock that was wrong: without this it would
+        not be due again before that time."""
+        for entry in self.schedule.values():
+            now = entry.default_now()
+            if entry.last_run_at - now > FUTURE:
+                entry.last_run_at = now
+                # The order of what is due next is made anew.
+                self._heap = None
 
 
 def is_at_work() -> bool:

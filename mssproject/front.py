@@ -13,10 +13,10 @@ from accounts.credentials import header, without_tokens
 from accounts.errors import (
     BadRequest,
     GatewayError,
-    InternalError,
     MethodNotAllowed,
     NotFound,
 )
+from accounts.unexpected import refusal_of
 from comfyproxy.asgitypes import App, Message, Receive, Scope, Send
 from comfyproxy.calls import Reply
 from comfyproxy.entry import limited, refusal_reply
@@ -161,9 +161,9 @@ async def _blocked(scope: Scope) -> GatewayError | None:
         await iprules.require_admitted(scope["client"][0])
     except GatewayError as refusal:
         return refusal
-    except Exception:
+    except Exception as error:
         logger.exception("the IP rules could not be read")
-        return InternalError()
+        return refusal_of(error)
     return None
 
 

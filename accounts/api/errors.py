@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from accounts import errors
 from accounts.sentences import english
 from accounts.telling import body_of
+from accounts.unexpected import refusal_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def gateway_error(exc: Exception) -> errors.GatewayError:
             return errors.BadRequest(english("The form is not understood."))
         case _:
             logger.error("unexpected error", exc_info=exc)
-            return errors.InternalError()
+            return refusal_of(exc)
 
 
 def _invalid(detail: Any) -> errors.BadRequest:

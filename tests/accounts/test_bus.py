@@ -4,8 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from celery import Celery
 
 from accounts.bus import Bus, RedisAway
 from mssproject import beat
@@ -131,3 +134,22 @@ def test_one_beat_of_several_is_at_work_and_another_takes_over(
 def test_beat_of_the_only_worker_needs_no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(beat, "bus", Bus(None, SECRET))
     assert beat.is_at_work()
+
+
+def test_beat_sends_what_is_due_after_its_clock_was_set_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(beat, "bus", Bus(None, SECRET))
+    app = Celery("clock", broker="memory://", set_as_current=False)
+    app.conf.beat_schedule = {"often": {"task": "t", "schedule": 0.2}}
+    scheduler = beat.OneBeat(app=app, schedule_filename=str(tmp_path / "schedule"), lazy=True)
+    sent: list[str] = []
+    monkeypatch.setattr(scheduler, "apply_async", lambda entry, **_: sent.append(entry.task))
+    scheduler.setup_schedule()
+    entry = scheduler.schedule["often"]
+    entry.last_run_at = entry.default_now() + timedelta(days=1)
+    scheduler.tick()
+    time.sleep(0.3)
+    scheduler.tick()
+    scheduler.close()
+    assert sent == ["t"]

@@ -53,7 +53,7 @@ def key(gateway: Gateway) -> str:
 
 
 def test_session_says_no_more_than_it_must(claims: dict[str, Any]) -> None:
-    assert set(claims) == {"token_type", "exp", "iat", "jti", "user_id"}
+    assert set(claims) == {"token_type", "exp", "jti", "user_id"}
 
 
 def test_the_same_claims_signed_otherwise_are_refused(
