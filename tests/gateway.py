@@ -92,11 +92,14 @@ class Console:
 class Gateway:
     """One gateway: its own data directory and port, a given ComfyUI.
 
-    What it stands on is the test run's (`tests.stack`), unless `env` says DATABASE_URL or
-    REDIS_URL. With MSS_WORKERS, several web processes accept at the same socket, as `./run` has it.
+    What it stands on is the test run's (`tests.stack`), unless it is to be `embedded` or `env`
+    says DATABASE_URL or REDIS_URL. With MSS_WORKERS, several web processes accept at the same
+    socket, as `./run` has it.
     """
 
-    def __init__(self, data_dir: Path, comfy_url: str, **env: str) -> None:
+    def __init__(
+        self, data_dir: Path, comfy_url: str, *, embedded: bool = False, **env: str
+    ) -> None:
         self.data_dir = data_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -127,10 +130,9 @@ class Gateway:
             "MSS_NSFW_CLASSIFIER": "none",
             **env,
         }
-        if stack.is_services() and not {"DATABASE_URL", "REDIS_URL"} & env.keys():
-            self.env["DATABASE_URL"] = stack.own_migrated_database()
-            self.env["REDIS_URL"] = stack.own_redis_url()
-            self.env.setdefault("MSS_WORKERS", str(stack.WEB_PROCESSES))
+        says = {"DATABASE_URL", "REDIS_URL"} & env.keys()
+        if stack.is_services() and not embedded and not says:
+            self.env = {**stack.services(), **self.env}
         self.processes: list[subprocess.Popen[bytes]] = []
         self._listener: socket.socket | None = None
         self._console: Console | None = None

@@ -44,12 +44,7 @@ class OwnRedis:
         return redis.Redis(port=self.port, db=database)
 
     def start(self) -> None:
-        program = shutil.which("redis-server")
-        if program is None:
-            reason = "needs redis-server"
-            if os.environ.get("CI"):
-                pytest.fail(reason)
-            pytest.skip(reason)
+        program = _redis_server()
         options = ["--save", "", "--appendonly", "no", "--databases", "1000", "--bind", "127.0.0.1"]
         self._process = subprocess.Popen(
             [program, "--port", str(self.port), *options],
@@ -76,6 +71,38 @@ class OwnRedis:
             self._process.kill()
             self._process.wait(10)
             self._process = None
+
+
+def _redis_server() -> str:
+    program = shutil.which("redis-server")
+    if program is None:
+        reason = "needs redis-server"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return program
+
+
+def services() -> dict[str, str]:
+    """The environment of a gateway on PostgreSQL and Redis, if they are there; else, but not
+    under CI, an empty one."""
+    if not os.environ.get("CI") and _missing():
+        return {}
+    return {
+        "DATABASE_URL": own_migrated_database(),
+        "REDIS_URL": own_redis_url(),
+        "MSS_WORKERS": str(WEB_PROCESSES),
+    }
+
+
+def _missing() -> str:
+    """What gateways on PostgreSQL and Redis need and this machine has not; empty: nothing."""
+    try:
+        require_postgres_and_redis()
+        _redis_server()
+    except (pytest.skip.Exception, pytest.fail.Exception) as error:
+        return str(error)
+    return ""
 
 
 @cache
@@ -130,3 +157,10 @@ def _create(template: str | None = None) -> str:
 def _drop(name: str) -> None:
     with psycopg.connect(f"{POSTGRES_URL}/postgres", autocommit=True) as server:
         server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+if __name__ == "__main__":
+    missing = _missing()
+    if missing:
+        print(f"Not run: {missing}")
+        sys.exit(1)

@@ -16,9 +16,14 @@ import pytest
 import requests
 
 from mssproject import demo
-from tests.cast import PASSWORD
+from tests.accounts.acting import session
+from tests.cast import ALICE, PASSWORD
+from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import ROOT, Gateway, free_port
+from tests.gateway import ROOT, Gateway, free_port, serving
+from tests.listener import Listener
+from tests.services import own_database
+from tests.stack import own_migrated_database, own_redis_url
 
 T = TypeVar("T")
 
@@ -233,3 +238,86 @@ def test_wrong_environment_is_a_sentence_naming_the_variable(tmp_path: Path) -> 
         supervised.wait_for("COMFYUI_URL: must be an address like")
         supervised.wait_for("MSS_SESSION_HOURS: ")
         assert "Traceback" not in supervised.output
+
+
+def test_web_and_worker_start_apart_and_two_web_processes_share_one_address(
+    comfy: FakeComfyThread, tmp_path: Path
+) -> None:
+    """As on machines of their own: database and Redis are what they have in common."""
+    gateway = Gateway(
+        tmp_path / "data",
+        comfy.url,
+        DATABASE_URL=own_migrated_database(),
+        REDIS_URL=own_redis_url(),
+        MSS_WORKERS="2",
+    )
+    with (
+        Supervised(["web"], gateway.env) as web,
+        Supervised(["worker"], gateway.env) as worker,
+    ):
+        address = web.wait_for(r"The gateway is at (\S+)/")[1]
+        worker.wait_for("The workers start")
+        assert "setup-token" not in worker.output and "register" not in worker.output
+        (first, _) = until(lambda: web.children("mssproject.web"), lambda: web.output)
+        until(lambda: len(worker.children("celery")) == 2, lambda: worker.output)
+        assert web.children("celery") == worker.children("mssproject.web") == []
+        os.kill(first.pid, signal.SIGKILL)
+        # Nobody notices: the other answers meanwhile.
+        for _ in range(20):
+            assert requests.get(f"{address}/mss-login/api/is-https", timeout=5).status_code == 200
+        web.wait_for("Web process . ended with code -9; starting it again")
+        until(lambda: len(web.children("mssproject.web")) == 2, lambda: web.output)
+        # What is due is done: beat, the worker and Redis work together.
+        count = "from comfyproxy.models import Backend; result = Backend.objects.count()"
+        until(lambda: gateway.run(count) == 1, lambda: worker.output)
+        gateway.stop()
+        assert (web.interrupt(), worker.interrupt()) == (0, 0)
+
+
+def test_machines_that_start_at_once_make_the_tables_once(
+    comfy: FakeComfyThread, tmp_path: Path
+) -> None:
+    with own_database() as database:
+        started = [
+            subprocess.Popen(
+                [sys.executable, "manage.py", "prepare", "--worker"],
+                cwd=ROOT,
+                env=Gateway(tmp_path / name, comfy.url, DATABASE_URL=database).env,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for name in ("one", "other")
+        ]
+        said = [process.communicate(timeout=WAIT_SECONDS)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+
+
+def test_asked_to_stop_it_ends_what_is_under_way_and_lets_nobody_wait(
+    comfy: FakeComfyThread, tmp_path: Path
+) -> None:
+    """Within 30 s: an answer that is being taken goes out whole, sockets are told to come back."""
+    with serving(tmp_path / "drain", comfy.url, (ALICE,)) as gateway:
+        alice = Client(gateway.url, session(gateway, ALICE))
+        size = 30 * 1024 * 1024
+        name = big_upload(alice, size)
+        with (
+            Listener(alice) as socket,
+            alice.get("/view", params=name, stream=True) as download,
+        ):
+            taken = len(download.raw.read(1024 * 1024))
+            asked = time.monotonic()
+            gateway.processes[0].terminate()
+            assert socket.close_code(5) == 1012
+            while piece := download.raw.read(1024 * 1024):
+                taken += len(piece)
+                time.sleep(0.05)
+            assert taken == size
+        assert gateway.processes[0].wait(30) in (0, -signal.SIGTERM)
+        assert time.monotonic() - asked < 30
+
+
+def big_upload(client: Client, size: int) -> dict[str, str]:
+    """An input file of the client's; as /view names it."""
+    files = {"image": ("big.bin", b"x" * size)}
+    answer = client.post("/upload/image", files=files).json()
+    return {"filename": answer["name"], "subfolder": answer["subfolder"], "type": answer["type"]}

@@ -15,6 +15,7 @@ from tests.comfypage import FRONTENDS, PREFERENCES, ComfyPage, comfy_page, workf
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway, serving
 from tests.refusals import faults
+from tests.stack import services
 
 pytest.register_assert_rewrite("tests.wire.inside.cases")
 
@@ -48,8 +49,13 @@ result = None
 
 
 @pytest.fixture(scope="module")
-def gateway(front: FakeComfyThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with serving(tmp_path_factory.mktemp("gateway"), front.url, CAST) as server:
+def gateway(
+    version: str, front: FakeComfyThread, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    # Each version on another stack: together they are before both.
+    stands_on = services() if version == "newest" else {}
+    folder = tmp_path_factory.mktemp("gateway")
+    with serving(folder, front.url, CAST, **stands_on) as server:
         server.run(RULES)
         for person in CAST:
             jwt = session(server, person)
