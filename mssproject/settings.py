@@ -1,5 +1,6 @@
 """Django's settings, all derived from `mssproject.env`."""
 
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -77,7 +78,9 @@ ALLOWED_HOSTS = ENV.hosts()
 ROOT_URLCONF = "mssproject.urls"
 ASGI_APPLICATION = "mssproject.asgi.application"
 INSTALLED_APPS = [
-    "daphne",  # before staticfiles: `manage.py runserver` then serves ASGI
+    # Before staticfiles: `manage.py runserver` then serves ASGI. Nothing else uses it, and it
+    # brings Twisted into every process.
+    *(["daphne"] if "runserver" in sys.argv else []),
     "accounts",
     "comfyproxy",
     "downloads",
