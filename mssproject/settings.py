@@ -58,6 +58,7 @@ USERDATA_DIR = ENV.data_dir / "userdata"
 MSS_USERDATA_FILE_MB = ENV.userdata_file_mb
 MSS_USERDATA_FILES = ENV.userdata_files
 MSS_USERDATA_MB = ENV.userdata_mb
+MSS_VARIANTS_MB = ENV.variants_mb
 MSS_WORKFLOW_CONVERTER = ENV.workflow_converter
 # Type of ComfyUI's folders → where it is on this machine, if it is.
 COMFYUI_FOLDERS = {
