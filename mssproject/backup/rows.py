@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
-from django.db import DatabaseError, connection, models
+from django.db import DatabaseError, connection, connections, models
 
 from mssproject.backup import schema
 from mssproject.backup.errors import BackupError
@@ -19,6 +19,14 @@ BATCH: Final = 1000
 PIECE_BYTES: Final = 4 * 1024 * 1024
 
 Row = list[Any]
+
+# What stands in JSON as the databases take it: most values of most rows.
+_PLAIN: Final[dict[type["models.Field[Any, Any]"], type]] = {
+    models.CharField: str,
+    models.TextField: str,
+    models.IntegerField: int,
+    models.BooleanField: bool,
+}
 
 
 def read(model: type[models.Model]) -> Iterator[bytes]:
@@ -100,8 +108,16 @@ def _clean(value: Any) -> Any:
 
 
 def _prepared(field: "models.Field[Any, Any]") -> Callable[[Any], Any]:
+    database = connections[connection.alias]
+    target = field
+    while isinstance(target, models.ForeignKey):
+        target = target.target_field
+    plain = next((kind for cls, kind in _PLAIN.items() if isinstance(target, cls)), None)
+
     def prepare(value: Any) -> Any:
-        return field.get_db_prep_save(field.to_python(value), connection)
+        if value is None or type(value) is plain:
+            return value
+        return field.get_db_prep_save(field.to_python(value), database)
 
     return prepare
 
