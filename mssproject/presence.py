@@ -50,9 +50,10 @@ def hold() -> None:
     except OSError as error:
         # Working without is better than not at all; `alone` refuses there.
         logger.warning("%s cannot be locked: %s", LOCK, error.strerror)
-    _held = descriptor
     if marker().exists():
+        os.close(descriptor)
         raise InUse("A restore was interrupted. ./run, or ./run manage prepare, finishes it.")
+    _held = descriptor
 
 
 def hold_or_exit() -> None:

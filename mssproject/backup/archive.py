@@ -32,6 +32,7 @@ MANIFEST: Final = "manifest.json"
 SUMS: Final = "SHA256SUMS"
 PACKED: Final = (".tar.gz", ".tgz")
 SUFFIXES: Final = (".tar", *PACKED)
+_PIECE: Final = 64 * 1024
 _GZIP: Final = b"\x1f\x8b"
 _MOST_BYTES: Final = {MANIFEST: 16 * 1024 * 1024, SECRET_KEY: 64 * 1024}
 _BROKEN: Final = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
@@ -67,7 +68,7 @@ class Writer:
             out = cast("IO[bytes]", gzip.GzipFile("", "wb", 6, self._file))
             self._stack.callback(out.close)
         self._out = out
-        self._tar = tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT)
+        self._tar = tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -131,7 +132,7 @@ class _Hashing:
 
 
 def members(path: Path) -> Iterator[Member]:
-    """What is in the file, from front to back; each has to be read before the next is asked for.
+    """What is in the file, from front to back; each is to be read before the next is asked for.
 
     Raises:
         Damaged: here or in reading a member: it is no tar, is cut off, or holds what no backup
@@ -144,7 +145,7 @@ def members(path: Path) -> Iterator[Member]:
         file.seek(0)
         if packed:
             file = cast("IO[bytes]", gzip.GzipFile(fileobj=file))
-        tar = stack.enter_context(tarfile.open(fileobj=file, mode="r|"))
+        tar = stack.enter_context(tarfile.open(fileobj=file, mode="r:"))
         while (info := tar.next()) is not None:
             _forget(tar)
             content = tar.extractfile(info) if info.isreg() else None
@@ -153,6 +154,8 @@ def members(path: Path) -> Iterator[Member]:
             if info.size > _MOST_BYTES.get(info.name, info.size):
                 raise Damaged(f"The backup's {info.name} is too large.")
             yield Member(info.name, info.size, float(info.mtime), content)
+        while file.read(_PIECE):  # what compressed it has a sum of its own at the end
+            pass
 
 
 def _forget(tar: tarfile.TarFile) -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, connections, models
 
 from mssproject.backup import schema
@@ -77,7 +78,7 @@ def write(model: type[models.Model], names: list[str], lines: Iterator[bytes]) -
                 ]
                 cursor.executemany(insert, rows)
                 number += len(rows)
-    except (ValueError, TypeError, ArithmeticError, DatabaseError) as error:
+    except (ValueError, TypeError, ArithmeticError, ValidationError, DatabaseError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BackupError(f"A row of the table {table} does not fit into it: {said}") from error
     return number

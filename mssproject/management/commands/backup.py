@@ -12,7 +12,7 @@ from mssproject.backup.progress import Progress
 
 class Command(BaseCommand):
     help = (
-        "Write database, people's saved files and the secret key into one file, which only its "
+        "write database, people's saved files and the secret key into one file, which only its "
         "owner can read. The gateway may run meanwhile. ComfyUI's models and pictures are not kept."
     )
     requires_system_checks = ()
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         with console.told():
             made = making.make(file.absolute(), Progress(say), without_keys=without_keys)
         accounts = made.tables["accounts_user"].rows
-        say(f"{file}: {accounts:,} accounts, {made.files.number:,} saved files.")
+        say(f"{file}: {accounts:,} accounts, {made.files.number:,} files.")
         if made.key.kept == "environment":
             say("SECRET_KEY comes from the environment and is not in it. Keep it elsewhere.")
         elif made.key.kept == "left out":

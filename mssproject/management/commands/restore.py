@@ -47,7 +47,7 @@ class Command(BaseCommand):
                     source, progress, replace=options["replace"], other_key=other_key
                 )
         accounts = manifest.tables["accounts_user"].rows
-        of = f"{accounts:,} accounts, {manifest.files.number:,} saved files"
+        of = f"{accounts:,} accounts, {manifest.files.number:,} files"
         moment = f"{manifest.made_at:%Y-%m-%d %H:%M} UTC"
         if options["check"]:
             say(f"{file} is whole and can be restored here: {of}, of {moment}.")
