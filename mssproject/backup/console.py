@@ -5,25 +5,28 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from mssproject.backup.errors import BackupError
+from mssproject.backup.progress import Progress
 from mssproject.presence import InUse, marker
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turns what goes wrong into one sentence, and SIGTERM into an orderly end.
+def told(progress: Progress) -> Iterator[None]:
+    """Turns what goes wrong into one sentence, and SIGTERM and Ctrl-C into an orderly end.
 
     Raises:
         CommandError
     """
     _require_owner()
-    signal.signal(signal.SIGTERM, _stop)
+    former = {
+        number: signal.signal(number, lambda *_: progress.stop())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield
     except (BackupError, InUse) as error:
@@ -34,8 +37,9 @@ def told() -> Iterator[None]:
     except DatabaseError as error:
         said = str(error).splitlines()[0]
         raise CommandError(f"The database failed: {said}. {_outcome()}") from None
-    except KeyboardInterrupt:
-        raise CommandError(f"Stopped. {_outcome()}") from None
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _require_owner() -> None:
@@ -54,7 +58,3 @@ def _outcome() -> str:
     if marker().exists():
         return "The backup is half in force: ./run, or ./run manage prepare, finishes it."
     return "Nothing was changed."
-
-
-def _stop(*_: Any) -> None:
-    raise KeyboardInterrupt

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -102,8 +102,10 @@ def _snapshot(work: Path) -> AbstractContextManager[None]:
 def _add(writer: Writer, name: str, model: type[models.Model], progress: Progress) -> Table:
     total = model._base_manager.count()
     number = 0
-    for index, (piece, count) in enumerate(rows.pieces(rows.read(model)), 1):
-        writer.add(f"{archive.DATABASE}/{name}.{index:06d}.jsonl", piece)
-        number += count
-        progress.step(f"{name}, rows", number, total)
+    # However it ends, what is read from is closed before the database is.
+    with closing(rows.read(model)) as lines:
+        for index, (piece, count) in enumerate(rows.pieces(lines), 1):
+            writer.add(f"{archive.DATABASE}/{name}.{index:06d}.jsonl", piece)
+            number += count
+            progress.step(f"{name}, rows", number, total)
     return Table(columns=list(schema.columns(model)), rows=number, last_id=counters.last(model))

@@ -3,7 +3,7 @@
 import base64
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import islice
@@ -30,7 +30,7 @@ _PLAIN: Final[dict[type["models.Field[Any, Any]"], type]] = {
 }
 
 
-def read(model: type[models.Model]) -> Iterator[bytes]:
+def read(model: type[models.Model]) -> Generator[bytes, None, None]:
     """A line for each row, with its values in the order of `schema.columns`."""
     names = [field.attname for field in schema.columns(model).values()]
     found = model._base_manager.order_by().values_list(*names)

@@ -28,8 +28,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, file: Path, without_keys: bool, **options: Any) -> None:
         say = self.stdout.write if options["verbosity"] else lambda text: None
-        with console.told():
-            made = making.make(file.absolute(), Progress(say), without_keys=without_keys)
+        progress = Progress(say)
+        with console.told(progress):
+            made = making.make(file.absolute(), progress, without_keys=without_keys)
         accounts = made.tables["accounts_user"].rows
         say(f"{file}: {accounts:,} accounts, {made.files.number:,} files.")
         if made.key.kept == "environment":

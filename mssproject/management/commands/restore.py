@@ -39,7 +39,7 @@ class Command(BaseCommand):
         progress = Progress(say)
         source, other_key = file.absolute(), options["other_key"]
         kept: list[str] = []
-        with console.told():
+        with console.told(progress):
             if options["check"]:
                 manifest = restoring.check(source, progress, other_key=other_key)
             else:

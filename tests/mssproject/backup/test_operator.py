@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mssproject.backup.progress import Progress
 from mssproject.backup.sqlite import SqliteTarget
 
 QUIET = Progress(lambda text: None)
+ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 @pytest.fixture
@@ -174,20 +176,33 @@ def test_database_that_anybody_has_open_is_not_replaced(data: Path) -> None:
 def test_root_is_refused_what_the_gateway_could_not_read_after(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with console.told():
+    with console.told(QUIET):
         pass
     os.chown(data, 12345, 12345)
-    with pytest.raises(CommandError, match="run this as the user"), console.told():
+    with pytest.raises(CommandError, match="run this as the user"), console.told(QUIET):
         pass
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    with console.told():
+    with console.told(QUIET):
         pass
+
+
+def test_stopped_work_ends_between_two_pieces_in_one_sentence(data: Path) -> None:
+    before = [signal.getsignal(number) for number in ENDING]
+    for number in ENDING:
+        progress = Progress(lambda text: None)
+        with pytest.raises(CommandError, match=r"^Stopped"), console.told(progress):
+            os.kill(os.getpid(), number)
+            progress.step("rows", 1)
+    assert [signal.getsignal(number) for number in ENDING] == before
 
 
 def test_full_disk_is_one_sentence_that_says_how_it_stands(data: Path) -> None:
     full = OSError(28, "No space left on device", "/backups/b.tar")
-    with pytest.raises(CommandError, match=r"No space left .* Nothing was changed"), console.told():
+    with (
+        pytest.raises(CommandError, match=r"No space left .* Nothing was changed"),
+        console.told(QUIET),
+    ):
         raise full
     presence.marker().write_text("{}")
-    with pytest.raises(CommandError, match="manage prepare, finishes it"), console.told():
+    with pytest.raises(CommandError, match="manage prepare, finishes it"), console.told(QUIET):
         raise full
