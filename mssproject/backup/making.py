@@ -14,7 +14,17 @@ from filelock import FileLock, Timeout
 
 from accounts.audit import audit
 from mssproject import presence
-from mssproject.backup import archive, counters, keys, manifest, rows, schema, userfiles
+from mssproject.backup import (
+    archive,
+    counters,
+    keys,
+    manifest,
+    postgres,
+    rows,
+    schema,
+    sqlite,
+    userfiles,
+)
 from mssproject.backup.archive import Writer
 from mssproject.backup.errors import BackupError
 from mssproject.backup.manifest import Manifest, Table
@@ -94,8 +104,6 @@ def _work_folder() -> Iterator[Path]:
 
 
 def _snapshot(work: Path) -> AbstractContextManager[None]:
-    from mssproject.backup import postgres, sqlite
-
     return sqlite.snapshot(work) if connection.vendor == "sqlite" else postgres.snapshot()
 
 

@@ -12,8 +12,8 @@ from django.apps import apps
 from django.db import DatabaseError, connection, transaction
 
 from mssproject.backup.errors import BackupError
+from mssproject.backup.pointing import any_account, pointed_at
 from mssproject.backup.swap import Move
-from mssproject.backup.targets import any_account, pointed_at
 
 NEW: Final = "mss_restoring"
 LOCK_SECONDS: Final = 10

@@ -9,8 +9,8 @@ from pathlib import Path
 from django.db import connection
 
 from mssproject.backup.errors import BackupError
+from mssproject.backup.pointing import any_account, pointed_at
 from mssproject.backup.swap import COMPANIONS, NEW, Move
-from mssproject.backup.targets import any_account, pointed_at
 
 LOCK_SECONDS = 20
 

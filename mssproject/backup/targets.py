@@ -3,13 +3,14 @@
 SQLite's is another file, PostgreSQL's another schema of the same database.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from django.db import DatabaseError, connection
+from django.db import connection
 
+from mssproject.backup.postgres import PostgresTarget
+from mssproject.backup.sqlite import SqliteTarget
 from mssproject.backup.swap import Move
 
 
@@ -42,36 +43,6 @@ class Target(Protocol):
 
 def in_use() -> Target:
     """The one that the settings name."""
-    from mssproject.backup.postgres import PostgresTarget
-    from mssproject.backup.sqlite import SqliteTarget
-
     if connection.vendor == "sqlite":
         return SqliteTarget(Path(connection.settings_dict["NAME"]))
     return PostgresTarget()
-
-
-@contextmanager
-def pointed_at(**settings: Any) -> Iterator[None]:
-    """Make the connection one with other settings, as Django's test runner does: migrations and
-    models that name no database then use it."""
-    connection.close()
-    former = dict(connection.settings_dict)
-    connection.settings_dict.update(settings)
-    try:
-        yield
-    finally:
-        connection.close()
-        connection.settings_dict.clear()
-        connection.settings_dict.update(former)
-
-
-def any_account() -> bool:
-    """Whether the database in use has an account; one that cannot be read may."""
-    try:
-        if "accounts_user" not in connection.introspection.table_names():
-            return False
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM accounts_user LIMIT 1")
-            return cursor.fetchone() is not None
-    except DatabaseError:
-        return True

@@ -142,9 +142,10 @@ def test_attackers_links_and_devices_are_refused(tmp_path: Path, kind: bytes) ->
 
 def test_attackers_second_file_of_a_name_is_refused(tmp_path: Path) -> None:
     for name in ("userdata/u-a/x", "userdata/u-a/x", "userdata/u-a/x/y"):
-        member = Member(name, 1, 0, io.BytesIO(b"1"))
+        member = Member(name, 1, 1234.5, io.BytesIO(b"1"))
         if not (tmp_path / "u-a").exists():
             userfiles.extract(member, tmp_path)
+            assert (tmp_path / "u-a" / "x").stat().st_mtime == 1234.5
             continue
         with pytest.raises(Damaged, match="twice"):
             userfiles.extract(member, tmp_path)

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from celery.signals import worker_init
 from django.core.management.base import CommandError
 from django.test import override_settings
 from pydantic import SecretStr
@@ -137,6 +138,19 @@ def test_restore_waits_for_nobody_and_nobody_starts_meanwhile(data: Path) -> Non
         os.close(presence._held)
     with presence.alone():
         pass
+
+
+def test_worker_is_a_gateway_that_runs(data: Path) -> None:
+    """Without a web process beside it, on this machine."""
+    for receiver in worker_init._live_receivers(None):
+        if receiver.__module__.startswith("mssproject"):  # Celery's own would set up a worker
+            receiver()
+    assert presence._held is not None
+    try:
+        with pytest.raises(presence.InUse, match="A gateway runs"), presence.alone():
+            pass
+    finally:
+        os.close(presence._held)
 
 
 def test_gateway_starts_where_nothing_can_be_locked_and_nothing_is_restored_there(
