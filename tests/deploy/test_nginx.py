@@ -270,7 +270,7 @@ def test_large_upload_streams_to_comfyui_while_it_is_sent(
             uploads = [each for each in comfy.requests if "/upload/" in each.path]
             return [each.body_size for each in uploads if each.body_size > MIB // 2]
 
-        wait_until(lambda: bool(arrived()), 5)
+        wait_until(lambda: bool(arrived()), 20)
         for _ in range(UPLOAD // MIB - 1):
             talk.sendall(bytes(MIB))
         talk.sendall(end)
