@@ -19,12 +19,13 @@ import brotli
 from comfyproxy import upstream
 from comfyproxy.calls import Call, Reply
 from comfyproxy.encodings import MIN_BYTES, chosen, is_compressible
-from comfyproxy.headers import RawHeaders
+from comfyproxy.headers import RawHeaders, to_client
 from comfyproxy.kept import Kept
 
 # All files of the newest frontend that a browser asks for have 25 MB, and 6 MB compressed.
 MAX_KEPT_BYTES: Final = 96 * 1024 * 1024
 MAX_FILE_BYTES: Final = 24 * 1024 * 1024
+MAX_OTHER_BYTES: Final = 64 * 1024
 # ComfyUI is asked again after this long: so old a file may be.
 FRESH_SECONDS: Final = 5.0
 # Level 5 of brotli and 6 of gzip: what better ones gain in bytes they take tenfold in time.
@@ -56,8 +57,17 @@ class File:
         return 2 * len(self.body) if self.compressible else len(self.body)
 
 
+@dataclass(frozen=True, slots=True)
+class Other:
+    """An answer that is not kept, a 404 say, for those who asked for it together."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
 _kept: Kept[str, File] = Kept(MAX_KEPT_BYTES, File.size)
-_asking: dict[str, asyncio.Task["File | None"]] = {}
+_asking: dict[str, asyncio.Task["File | Other | None"]] = {}
 
 
 async def kept(call: Call, path: str) -> Reply | None:
@@ -70,13 +80,15 @@ async def kept(call: Call, path: str) -> Reply | None:
     asked = {name: value for name, value in call.headers if name in _CONDITIONS}
     if call.query or b"range" in asked:
         return None
-    file = _kept.get(path)
-    if file is None or monotonic() - file.checked_at > FRESH_SECONDS:
-        file = await _asked_once(path)
-    return None if file is None else await _reply(file, path, asked)
+    found: File | Other | None = _kept.get(path)
+    if not isinstance(found, File) or monotonic() - found.checked_at > FRESH_SECONDS:
+        found = await _asked_once(path)
+    if isinstance(found, Other):
+        return Reply(found.status, found.headers, found.body)
+    return None if found is None else await _reply(found, path, asked)
 
 
-async def _asked_once(path: str) -> File | None:
+async def _asked_once(path: str) -> File | Other | None:
     """Ask ComfyUI; those who come together share one question."""
     task = _asking.get(path)
     if task is None or task.get_loop() is not asyncio.get_running_loop():
@@ -86,7 +98,7 @@ async def _asked_once(path: str) -> File | None:
     return await asyncio.shield(task)
 
 
-async def _ask(path: str) -> File | None:
+async def _ask(path: str) -> File | Other | None:
     known = _kept.get(path)
     answer = await upstream.stream(
         "GET", path, headers=known.validators if known is not None else ()
@@ -96,7 +108,7 @@ async def _ask(path: str) -> File | None:
             known.checked_at = monotonic()
             return known
         if not _may_be_kept(answer):
-            return None
+            return await _small(answer)
         started = monotonic()
         body = await answer.read(MAX_FILE_BYTES)
     finally:
@@ -104,6 +116,16 @@ async def _ask(path: str) -> File | None:
     file = await asyncio.to_thread(_file, body, answer.headers, started)
     _kept.put(path, file)
     return file
+
+
+async def _small(answer: upstream.UpstreamStream) -> Other | None:
+    """The whole of an answer that is not kept; None: it is too large for that, or somebody's."""
+    headers = to_client(answer.headers)
+    lengths = [value for name, value in headers if name == b"content-length"]
+    is_somebodys = any(name == b"set-cookie" for name, _ in headers)
+    if is_somebodys or len(lengths) != 1 or int(lengths[0]) > MAX_OTHER_BYTES:
+        return None
+    return Other(answer.status, headers, await answer.read(MAX_OTHER_BYTES))
 
 
 def _may_be_kept(answer: upstream.UpstreamStream) -> bool:

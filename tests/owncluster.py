@@ -24,9 +24,6 @@ class OwnPostgres:
         if os.getuid() == 0:
             # It refuses to run as root.
             shutil.chown(folder, "postgres")
-            for parent in folder.parents:
-                if parent.stat().st_uid == 0 and parent != Path("/"):
-                    parent.chmod(parent.stat().st_mode | 0o011)
         self._run("initdb", "--auth=trust", "--username=gateway", "--no-sync", "-D", self._data)
         with (self._data / "postgresql.conf").open("a") as config:
             config.write(

@@ -57,7 +57,7 @@ async def static(call: Call) -> Reply:
     reply = await frontendfiles.kept(call, path)
     if reply is None:
         return await _sent_on(call)
-    return replace(reply, headers=_own_frames(reply.headers))
+    return replace(reply, headers=_own_frames(_own_locations(reply.headers)))
 
 
 def _may_be_picture(reply: Reply) -> bool:

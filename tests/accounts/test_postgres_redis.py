@@ -259,9 +259,9 @@ def test_lost_database_lets_nobody_in_and_nobody_stay(big: Gateway, database: st
                     answer = somebody.get(path)
                     if somebody is page and "html" in answer.headers["Content-Type"]:
                         # A person reads it on a page.
-                        assert (answer.status_code, "INTERNAL_ERROR" in answer.text) == (500, True)
+                        assert (answer.status_code, "DATABASE_AWAY" in answer.text) == (503, True)
                     else:
-                        check_refusal(answer, 500, "INTERNAL_ERROR")
+                        check_refusal(answer, 503, "DATABASE_AWAY")
             with pytest.raises(Refused):
                 Listener(client)
         finally:

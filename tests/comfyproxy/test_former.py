@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from accounts import deletion, errors, handover, services
 from accounts.models import User
@@ -222,12 +223,12 @@ async def test_look_up_costs_one_query_in_five_seconds_and_sees_a_deletion_at_on
         return tombstones._Gone(frozenset(gone))
 
     monkeypatch.setattr(tombstones, "_read", read)
-    tombstones.changed()
+    await sync_to_async(tombstones.changed)()
     for _ in range(5):
         assert not await tombstones.covers_namespace(ALICES)
     gone.add(ALICES)
     assert (await tombstones.covers_namespace(ALICES), len(reads)) == (False, 1)
-    tombstones.changed()
+    await sync_to_async(tombstones.changed)()
     assert (await tombstones.covers_namespace(ALICES), len(reads)) == (True, 2)
     assert not await tombstones.covers_namespace(BOBS)
-    tombstones.changed()
+    await sync_to_async(tombstones.changed)()

@@ -137,8 +137,7 @@ def test_stranger_may_fetch_the_pages_manifest(
     """Browsers ask for it without cookies."""
     assert anonymous.get(target).status_code == anonymous.head(target).status_code == 404
     check_refusal(anonymous.post(target), 401, "AUTH_REQUIRED")
-    asked = [(record.method, record.path) for record in forwarded.requests]
-    assert asked == [("GET", target), ("HEAD", target)]
+    assert http_paths(forwarded) == [target, target]
 
 
 def test_icon_is_the_gateways_own(anonymous: Client, forwarded: FakeComfyThread) -> None:

@@ -88,7 +88,8 @@ def test_each_role_reaches_exactly_what_is_its_own(
     reached = []
     for role, client in one_of_each_role(people).items():
         forwarded.clear_requests()
-        answer = ask(client, method, path)
+        # With a query the page's files are not taken out of the gateway's memory.
+        answer = ask(client, method, f"{path}?role={role}" if method == "GET" else path)
         if role in allowed:
             assert answer.status_code != 403
         else:

@@ -32,7 +32,7 @@ class World:
         async def current() -> Catalog:
             return known
 
-        async def record(*args: Any) -> tuple[str, int]:
+        async def record(*args: Any, **seen: Any) -> tuple[str, int]:
             self.record.append("written")
             return MINE, 0
 

@@ -1,7 +1,15 @@
-"""Makes sure that a test speaks with each of a gateway's web processes: who accepts a connection is
-chance."""
+"""Makes sure that a test speaks with each of a gateway's web processes.
 
-from contextlib import ExitStack
+Who accepts a connection is chance, and where little happens often the same: the others are put to
+sleep for that moment.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import Self
 
 import psutil
@@ -10,9 +18,8 @@ from tests.client import Client
 from tests.gateway import Gateway
 from tests.listener import Listener
 
-ATTEMPTS = 60
-# The most sockets of one id.
-MAX_SOCKETS = 20
+# Until a connection was surely accepted by whoever is awake.
+ACCEPTED_SECONDS = 0.3
 
 
 def process_of(gateway: Gateway, port: int) -> int:
@@ -26,20 +33,33 @@ def process_of(gateway: Gateway, port: int) -> int:
     raise AssertionError("no web process has that connection")
 
 
+@contextmanager
+def only(gateway: Gateway, pid: int) -> Iterator[None]:
+    """Only that web process is awake."""
+    others = [process.pid for process in gateway.processes if process.pid != pid]
+    for other in others:
+        os.kill(other, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
 def clients(gateway: Gateway, token: str, **headers: str) -> list[Client]:
     """A client for each web process, whose connection stays with it."""
-    found: dict[int, Client] = {}
-    for _ in range(ATTEMPTS):
+    found = []
+    for process in gateway.processes:
         client = Client(gateway.url, token)
         client.headers.update(headers)
-        with client.get("/mss-login/api/is-https", stream=True) as answer:
-            port = answer.raw._connection.sock.getsockname()[1]
-            pid = process_of(gateway, port)
-            answer.content  # noqa: B018 - read to its end, so that the connection stays
-        found.setdefault(pid, client)
-        if len(found) == len(gateway.processes):
-            return list(found.values())
-    raise AssertionError("one web process accepts nothing")
+        with only(gateway, process.pid):
+            client.get("/mss-login/api/is-https", stream=True).close()
+            with client.get("/mss-login/api/is-https", stream=True) as answer:
+                port = answer.raw._connection.sock.getsockname()[1]
+                answer.content  # noqa: B018 - read to its end, so that the connection stays
+        assert process_of(gateway, port) == process.pid
+        found.append(client)
+    return found
 
 
 class Sockets:
@@ -51,17 +71,17 @@ class Sockets:
         self.by_process: dict[int, Listener] = {}
 
     def __enter__(self) -> Self:
-        for _ in range(MAX_SOCKETS):
-            socket = Listener(self._client, self._client_id)
-            pid = process_of(self._gateway, socket.socket.socket.getsockname()[1])
-            if pid in self.by_process:
-                # Kept open meanwhile: the next one may find the other process idle.
-                self._stack.callback(socket.close)
-            else:
-                self.by_process[pid] = self._stack.enter_context(socket)
-            if len(self.by_process) == len(self._gateway.processes):
-                return self
-        raise AssertionError("one web process accepts no socket")
+        with ThreadPoolExecutor(1) as pool:
+            for process in self._gateway.processes:
+                with only(self._gateway, process.pid):
+                    # The session may be in another process, which has to answer.
+                    opening = pool.submit(Listener, self._client, self._client_id)
+                    time.sleep(ACCEPTED_SECONDS)
+                socket = self._stack.enter_context(opening.result())
+                port = socket.socket.socket.getsockname()[1]
+                assert process_of(self._gateway, port) == process.pid
+                self.by_process[process.pid] = socket
+        return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()

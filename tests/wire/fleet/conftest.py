@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -17,10 +18,12 @@ PEOPLE = (ADMIN, ALICE, BOB)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPostgres]:
-    server = OwnPostgres(tmp_path_factory.mktemp("postgres"))
-    yield server
-    server.stop()
+def postgres() -> Iterator[OwnPostgres]:
+    # Not below pytest's folders: those are root's alone, and its is another user's server.
+    with TemporaryDirectory(prefix="mss-postgres-", ignore_cleanup_errors=True) as folder:
+        server = OwnPostgres(Path(folder))
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -237,7 +237,7 @@ def test_restart_of_postgresql_lets_nobody_in_and_is_over_by_itself(
         wait_until(lambda: fleet_alice.get("/queue").status_code >= 500, REVOKED_SECONDS)
         refused = fleet_alice.post("/prompt", json={"prompt": save()})
         assert refused.status_code >= 500
-        assert refused.json()["code"] == "INTERNAL_ERROR"
+        assert refused.json()["code"] == "DATABASE_AWAY"
         with pytest.raises(Refused):
             Listener(fleet_alice, client_id)
     wait_until(lambda: fleet_alice.get("/queue").status_code == 200, 10)
