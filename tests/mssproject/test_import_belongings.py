@@ -42,7 +42,11 @@ def test_nobody_loses_a_second_factor_by_accident(tmp_path: Path) -> None:
     assert "The second factors of these users cannot be read: mia." in words
 
 
-@pytest.mark.parametrize("broken", [None, "plain", former.encrypted("not base32!")])
+@pytest.mark.parametrize(
+    "broken",
+    [None, "plain", former.encrypted("not base32!")],
+    ids=["missing", "not encrypted", "not base32"],
+)
 def test_broken_second_factor_counts_as_one_that_cannot_be_read(
     tmp_path: Path, broken: str | None
 ) -> None:
