@@ -32,10 +32,14 @@ class Folder:
         """Raises Unreadable if there is no such folder."""
         try:
             self.root = path.resolve(strict=True)
+        except PermissionError:
+            raise Unreadable(f"{path} may not be read by this user.") from None
         except (OSError, RuntimeError, ValueError):
             raise Unreadable(f"There is no folder {path}.") from None
         if not self.root.is_dir():
             raise Unreadable(f"{path} is no folder.")
+        if not os.access(self.root, os.R_OK | os.X_OK):
+            raise Unreadable(f"{path} may not be read by this user.")
 
     def has(self, name: str) -> bool:
         """Whether there is anything of that name."""

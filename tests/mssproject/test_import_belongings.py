@@ -43,7 +43,9 @@ def test_nobody_loses_a_second_factor_by_accident(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [None, "plain", former.encrypted("not base32!")], ids=["none", "plain", "no secret"]
+    "broken",
+    [None, "plain", former.encrypted("not base32!")],
+    ids=["missing", "not encrypted", "not base32"],
 )
 def test_broken_second_factor_counts_as_one_that_cannot_be_read(
     tmp_path: Path, broken: str | None
