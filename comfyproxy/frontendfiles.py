@@ -123,7 +123,9 @@ async def _small(answer: upstream.UpstreamStream) -> Other | None:
     headers = to_client(answer.headers)
     lengths = [value for name, value in headers if name == b"content-length"]
     is_somebodys = any(name == b"set-cookie" for name, _ in headers)
-    if is_somebodys or len(lengths) != 1 or int(lengths[0]) > MAX_OTHER_BYTES:
+    # A file that is not there comes with nothing, in no pieces (aiohttp's FileResponse).
+    size = int(lengths[0]) if lengths else 0 if answer.status == 404 else MAX_FILE_BYTES
+    if is_somebodys or size > MAX_OTHER_BYTES:
         return None
     return Other(answer.status, headers, await answer.read(MAX_OTHER_BYTES))
 
