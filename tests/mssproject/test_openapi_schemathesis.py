@@ -1,0 +1,100 @@
+"""schemathesis asks for everything in the OpenAPI document, as a guest, a user and an admin:
+nothing fails, and every answer is one that the document describes."""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import requests
+
+from mssproject.openapi.settings import TAGS
+from tests.cast import ADMIN, ALICE, GUEST, OWNER, PASSWORD, Person
+from tests.client import Client
+from tests.downloads.servers import json_reply
+from tests.downloads.shop import Sites
+from tests.fakecomfy.thread import FakeComfyThread
+from tests.gateway import Gateway, serving
+from tests.prompts import run, save
+from tests.refusals import faults as faults_in
+from tests.surface import Asker, faults, operations
+
+# Who asks, and who is there for what ends sessions and takes accounts apart.
+PAIRS = (
+    (GUEST, Person("gil", "guest")),
+    (ALICE, Person("tina", "user")),
+    (ADMIN, Person("tom", "admin")),
+)
+# Requests that keep the document's rules, and as many that break them, of each operation. More of
+# them, and others: SURFACE_EXAMPLES=20 SURFACE_SEED=1, a quarter of an hour.
+EXAMPLES = int(os.environ.get("SURFACE_EXAMPLES", "2"))
+SEED = int(os.environ.get("SURFACE_SEED", "0"))
+
+
+@pytest.fixture(scope="module")
+def surface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway of its own, with everything set up: whatever is done to it, nobody else sees."""
+    folder = tmp_path_factory.mktemp("surface")
+    people = [OWNER, *(person for pair in PAIRS for person in pair)]
+    with FakeComfyThread(folder / "comfy", seed=True) as comfy, Sites() as sites:
+        sites.civitai.routes["/api/v1/models"] = json_reply({"items": []})
+        sites.huggingface.routes["/api/models"] = json_reply([])
+        env = {
+            "COMFYUI_MODELS_DIR": str(Path(comfy.base_dir) / "models"),
+            "CIVITAI_URL": sites.civitai.url,
+            "HF_ENDPOINT": sites.huggingface.url,
+            "MSS_GUEST_LOGIN": "true",
+        }
+        with serving(folder, comfy.url, people, **env) as server:
+            yield server
+
+
+def log_in(gateway: Gateway, person: Person) -> str:
+    body = {"username": person.username, "password": PASSWORD}
+    answer = requests.post(f"{gateway.url}/login", json=body, timeout=30)
+    token: str = answer.json()["jwt_token"]
+    return token
+
+
+@pytest.fixture(scope="module")
+def askers(surface: Gateway) -> list[Asker]:
+    def fresh(person: Person) -> Callable[[], str]:
+        return partial(log_in, surface, person)
+
+    return [Asker(one.role, log_in(surface, one), fresh(other)) for one, other in PAIRS]
+
+
+@pytest.fixture(scope="module")
+def described(surface: Gateway) -> dict[str, list[object]]:
+    return operations(Client(surface.url).get("/mss-login/api/schema").json())
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_nothing_fails_and_every_answer_is_described(
+    surface: Gateway, askers: list[Asker], described: dict[str, list[object]], tag: str
+) -> None:
+    found = [
+        fault
+        for operation in described[tag]
+        for fault in faults(surface.url, operation, askers, examples=EXAMPLES, number=SEED)
+    ]
+    assert found == [], "\n\n".join(found)
+
+
+def test_everybody_was_let_in_and_the_gateway_is_as_well_as_before(
+    surface: Gateway, askers: list[Asker], described: dict[str, list[object]]
+) -> None:
+    labels = {operation.label for each in described.values() for operation in each}
+    for asker in askers:
+        assert asker.answers.keys() == labels, "run the whole module"
+        client = Client(surface.url, asker.token)
+        assert client.get("/mss-login/api/me").json()["role"] == asker.role
+    guest, user, admin = (asker.answers for asker in askers)
+    # They were not all refused alike.
+    assert set(guest["GET /mss-login/api/users"]) == {403}
+    assert set(admin["GET /mss-login/api/users"]) == {200}
+    assert set(user["GET /queue"]) == {200}
+    assert 200 in admin["POST /mss-login/api/available-models/refresh"]
+    run(Client(surface.url, askers[1].token), save())
+    assert faults_in(surface.log(), [asker.token for asker in askers]) == []
