@@ -120,7 +120,7 @@ _SEARCH: Final = Operation(
             "Words, an id, or a page's address.", {**TEXT, "minLength": 1, "maxLength": 200}, True
         ),
     },
-    refused={400: ("API_KEY_REQUIRED",), 502: ("SOURCE_FAILED",)},
+    refused={400: ("API_KEY_REQUIRED",), 404: ("NOT_FOUND",), 502: ("SOURCE_FAILED",)},
     refusal_fields={"source_code": TEXT},
 )
 _API: Final = "/mss-login/api/model-download"
