@@ -6,6 +6,7 @@ How an address behaves, the document alone tells; and that the gateway never fai
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 
 import requests
@@ -47,6 +48,14 @@ class Asker:
     token: str
     fresh: Callable[[], str]
     answers: dict[str, list[int]] = field(default_factory=dict)
+
+    @cached_property
+    def session(self) -> requests.Session:
+        """Keeps connections, and no cookies: who asks says so in the header."""
+        found = requests.Session()
+        found.trust_env = False
+        found.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return found
 
     @cached_property
     def _other(self) -> str:
@@ -128,7 +137,9 @@ def _faults_of(base_url: str, case: Case, asker: Asker) -> list[str]:
     label = case.operation.label
     headers = {"Authorization": f"Bearer {asker.token_for(case.operation.path)}"}
     try:
-        answer = case.call(base_url, headers=headers, timeout=30, allow_redirects=False)
+        answer = case.call(
+            base_url, session=asker.session, headers=headers, timeout=30, allow_redirects=False
+        )
     except (requests.exceptions.InvalidURL, UnicodeError):
         return []  # which no client can send
     asker.answers.setdefault(label, []).append(answer.status_code)
