@@ -3,11 +3,13 @@
 How an address behaves, the document alone tells; and that the gateway never fails.
 """
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
+from urllib.parse import quote
 
 import requests
 import schemathesis
@@ -77,22 +79,68 @@ def operations(document: dict[str, Any]) -> dict[str, list[APIOperation]]:
     return found
 
 
-def faults(
-    base_url: str,
-    operation: APIOperation,
-    askers: Iterable[Asker],
-    *,
-    examples: int,
-    number: int = 0,
-) -> list[str]:
-    """Send so many requests that keep the document's rules, and as many that break them, each as
-    everybody who asks. What is wrong with the answers. The same `number`, the same requests."""
-    found: list[str] = []
-    if _has_rules(operation):
-        found += _sent(base_url, operation, askers, GenerationMode.NEGATIVE, examples, number)
-    elif not operation.path_parameters:
-        examples = 1  # all would be alike
-    return found + _sent(base_url, operation, askers, GenerationMode.POSITIVE, examples, number)
+@dataclass(frozen=True)
+class Surface:
+    """A gateway, and what is asked of it how often.
+
+    `known`: names of parameters and of a body's members → what there is of that name. Of the
+    requests that keep the document's rules every second one means it, as what is made up is never
+    there. The same `number`, the same requests.
+    """
+
+    url: str
+    known: Mapping[str, Any]
+    examples: int
+    number: int = 0
+
+    def faults(self, operation: APIOperation, askers: Iterable[Asker]) -> list[str]:
+        """Send requests that keep the document's rules, and such that break them, each as
+        everybody who asks. What is wrong with the answers."""
+        if not _has_rules(operation):
+            # Without a parameter all would be alike.
+            examples = self.examples if operation.path_parameters else 1
+            return self._sent(operation, askers, GenerationMode.POSITIVE, examples)
+        return [
+            fault
+            for mode in (GenerationMode.NEGATIVE, GenerationMode.POSITIVE)
+            for fault in self._sent(operation, askers, mode, self.examples)
+        ]
+
+    def _sent(
+        self, operation: APIOperation, askers: Iterable[Asker], mode: GenerationMode, examples: int
+    ) -> list[str]:
+        found: list[str] = []
+        means_known = itertools.cycle((False, mode is GenerationMode.POSITIVE))
+
+        @seed(self.number)
+        @settings(
+            max_examples=examples,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(mode))
+        def each(case: Case) -> None:
+            _tame(case)
+            if next(means_known):
+                self._ground(case)
+            for asker in askers:
+                found.extend(_faults_of(self.url, case, asker))
+
+        try:
+            each()
+        except Unsatisfiable as error:
+            found.append(f"{operation.label} {mode.name}: {error}"[:MAX_SAID_CHARS])
+        return found
+
+    def _ground(self, case: Case) -> None:
+        for place in (case.path_parameters, case.query, case.body):
+            if isinstance(place, dict):
+                place.update({name: self.known[name] for name in place if name in self.known})
+        for name, value in case.path_parameters.items():
+            if name in self.known:
+                case.path_parameters[name] = quote(value, safe="")
 
 
 def _has_rules(operation: APIOperation) -> bool:
@@ -100,37 +148,6 @@ def _has_rules(operation: APIOperation) -> bool:
     passed_on = "default" in operation.definition.raw["responses"]
     is_form = operation.label == "POST /mfa"  # of texts, which any form is
     return not passed_on and not is_form and bool(operation.body or operation.query)
-
-
-def _sent(
-    base_url: str,
-    operation: APIOperation,
-    askers: Iterable[Asker],
-    mode: GenerationMode,
-    examples: int,
-    number: int,
-) -> list[str]:
-    found: list[str] = []
-
-    @seed(number)
-    @settings(
-        max_examples=examples,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=operation.as_strategy(mode))
-    def each(case: Case) -> None:
-        _tame(case)
-        for asker in askers:
-            found.extend(_faults_of(base_url, case, asker))
-
-    try:
-        each()
-    except Unsatisfiable as error:
-        found.append(f"{operation.label} {mode.name}: {error}"[:MAX_SAID_CHARS])
-    return found
 
 
 def _faults_of(base_url: str, case: Case, asker: Asker) -> list[str]:

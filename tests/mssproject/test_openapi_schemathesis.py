@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -16,9 +17,9 @@ from tests.downloads.servers import json_reply
 from tests.downloads.shop import Sites
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway, serving
-from tests.prompts import run, save
+from tests.prompts import ended, run, save, submit
 from tests.refusals import faults as faults_in
-from tests.surface import Asker, faults, operations
+from tests.surface import Asker, Surface, operations
 
 # Who asks, and who is there for what ends sessions and takes accounts apart.
 PAIRS = (
@@ -33,7 +34,7 @@ SEED = int(os.environ.get("SURFACE_SEED", "0"))
 
 
 @pytest.fixture(scope="module")
-def surface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def gateway_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway of its own, with everything set up: whatever is done to it, nobody else sees."""
     folder = tmp_path_factory.mktemp("surface")
     people = [OWNER, *(person for pair in PAIRS for person in pair)]
@@ -50,6 +51,47 @@ def surface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             yield server
 
 
+@pytest.fixture(scope="module")
+def surface(gateway_of_all: Gateway) -> Surface:
+    alice = Client(gateway_of_all.url, log_in(gateway_of_all, ALICE))
+    made = submit(alice, save())
+    (image,) = ended(alice, made)["outputs"]["2"]["images"]
+    for name in ("workflows/known.json", "known.txt"):
+        alice.post(f"/userdata/{quote(name, safe='')}", json=save())
+    known = {
+        **image,
+        "prompt_id": made,
+        "job_id": made,
+        "job_ids": [made],
+        "delete": [made],
+        "prompt": save(),
+        "username": "gil",
+        "user": "alice",
+        "name": "user",
+        "role": "user",
+        "folder": "checkpoints",
+        "folder_type": "checkpoints",
+        "item_name": "sd15.safetensors",
+        "node_class": "KSampler",
+        "directory_type": "output",
+        "file": "workflows/known.json",
+        "dest": "workflows/moved.json",
+        "workflow": "known.json",
+        "dir": "workflows",
+        "path": "workflows",
+        "status": "completed",
+        "source": "huggingface",
+        "repo_id": "some/model",
+        "whitelist": [],
+        "blacklist": ["192.0.2.0/24"],
+        "networks": ["127.0.0.0/8"],
+        "scopes": ["can_access_api"],
+        "groups": {"guest": {"can_access_api": True}},
+        "items": [{"folder": "loras", "item_name": "*"}],
+    }
+    return Surface(gateway_of_all.url, known, EXAMPLES, SEED)
+
+
 def log_in(gateway: Gateway, person: Person) -> str:
     body = {"username": person.username, "password": PASSWORD}
     answer = requests.post(f"{gateway.url}/login", json=body, timeout=30)
@@ -58,37 +100,33 @@ def log_in(gateway: Gateway, person: Person) -> str:
 
 
 @pytest.fixture(scope="module")
-def askers(surface: Gateway) -> list[Asker]:
+def askers(gateway_of_all: Gateway) -> list[Asker]:
     def fresh(person: Person) -> Callable[[], str]:
-        return partial(log_in, surface, person)
+        return partial(log_in, gateway_of_all, person)
 
-    return [Asker(one.role, log_in(surface, one), fresh(other)) for one, other in PAIRS]
+    return [Asker(one.role, log_in(gateway_of_all, one), fresh(other)) for one, other in PAIRS]
 
 
 @pytest.fixture(scope="module")
-def described(surface: Gateway) -> dict[str, list[object]]:
-    return operations(Client(surface.url).get("/mss-login/api/schema").json())
+def described(gateway_of_all: Gateway) -> dict[str, list[object]]:
+    return operations(Client(gateway_of_all.url).get("/mss-login/api/schema").json())
 
 
 @pytest.mark.parametrize("tag", TAGS)
 def test_nothing_fails_and_every_answer_is_described(
-    surface: Gateway, askers: list[Asker], described: dict[str, list[object]], tag: str
+    surface: Surface, askers: list[Asker], described: dict[str, list[object]], tag: str
 ) -> None:
-    found = [
-        fault
-        for operation in described[tag]
-        for fault in faults(surface.url, operation, askers, examples=EXAMPLES, number=SEED)
-    ]
+    found = [fault for operation in described[tag] for fault in surface.faults(operation, askers)]
     assert found == [], "\n\n".join(found)
 
 
 def test_everybody_was_let_in_and_the_gateway_is_as_well_as_before(
-    surface: Gateway, askers: list[Asker], described: dict[str, list[object]]
+    gateway_of_all: Gateway, askers: list[Asker], described: dict[str, list[object]]
 ) -> None:
     labels = {operation.label for each in described.values() for operation in each}
     for asker in askers:
         assert asker.answers.keys() == labels, "run the whole module"
-        client = Client(surface.url, asker.token)
+        client = Client(gateway_of_all.url, asker.token)
         assert client.get("/mss-login/api/me").json()["role"] == asker.role
     guest, user, admin = (asker.answers for asker in askers)
     # They were not all refused alike.
@@ -96,5 +134,5 @@ def test_everybody_was_let_in_and_the_gateway_is_as_well_as_before(
     assert set(admin["GET /mss-login/api/users"]) == {200}
     assert set(user["GET /queue"]) == {200}
     assert 200 in admin["POST /mss-login/api/available-models/refresh"]
-    run(Client(surface.url, askers[1].token), save())
-    assert faults_in(surface.log(), [asker.token for asker in askers]) == []
+    run(Client(gateway_of_all.url, askers[1].token), save())
+    assert faults_in(gateway_of_all.log(), [asker.token for asker in askers]) == []
