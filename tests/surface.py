@@ -83,13 +83,15 @@ def operations(document: dict[str, Any]) -> dict[str, list[APIOperation]]:
 class Surface:
     """A gateway, and what is asked of it how often.
 
-    `known`: names of parameters and of a body's members → what there is of that name. Of the
-    requests that keep the document's rules every second one means it, as what is made up is never
-    there. The same `number`, the same requests.
+    `known`: names of parameters and of a body's members → what there is of that name; `whole`:
+    operations → a query or a body that makes sense. Of the requests that keep the document's
+    rules every second one has these, as what is made up is never there. The same `number`, the
+    same requests.
     """
 
     url: str
     known: Mapping[str, Any]
+    whole: Mapping[str, dict[str, Any]]
     examples: int
     number: int = 0
 
@@ -138,9 +140,13 @@ class Surface:
         for place in (case.path_parameters, case.query, case.body):
             if isinstance(place, dict):
                 place.update({name: self.known[name] for name in place if name in self.known})
-        for name, value in case.path_parameters.items():
-            if name in self.known:
-                case.path_parameters[name] = quote(value, safe="")
+        for name in case.path_parameters.keys() & self.known.keys():
+            case.path_parameters[name] = quote(self.known[name], safe="")
+        whole = self.whole.get(case.operation.label)
+        if whole is not None and case.method == "GET":
+            case.query = whole
+        elif whole is not None:
+            case.body, case.media_type = whole, "application/json"
 
 
 def _has_rules(operation: APIOperation) -> bool:

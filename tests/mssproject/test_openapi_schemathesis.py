@@ -27,6 +27,8 @@ PAIRS = (
     (ALICE, Person("tina", "user")),
     (ADMIN, Person("tom", "admin")),
 )
+# Called like a role: shared items of either are asked for by that name.
+NAMESAKE = Person("user", "user")
 # Requests that keep the document's rules, and as many that break them, of each operation. More of
 # them, and others: SURFACE_EXAMPLES=20 SURFACE_SEED=1, a quarter of an hour.
 EXAMPLES = int(os.environ.get("SURFACE_EXAMPLES", "2"))
@@ -37,7 +39,7 @@ SEED = int(os.environ.get("SURFACE_SEED", "0"))
 def gateway_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway of its own, with everything set up: whatever is done to it, nobody else sees."""
     folder = tmp_path_factory.mktemp("surface")
-    people = [OWNER, *(person for pair in PAIRS for person in pair)]
+    people = [OWNER, NAMESAKE, *(person for pair in PAIRS for person in pair)]
     with FakeComfyThread(folder / "comfy", seed=True) as comfy, Sites() as sites:
         sites.civitai.routes["/api/v1/models"] = json_reply({"items": []})
         sites.huggingface.routes["/api/models"] = json_reply([])
@@ -56,40 +58,42 @@ def surface(gateway_of_all: Gateway) -> Surface:
     alice = Client(gateway_of_all.url, log_in(gateway_of_all, ALICE))
     made = submit(alice, save())
     (image,) = ended(alice, made)["outputs"]["2"]["images"]
-    for name in ("workflows/known.json", "known.txt"):
+    for name in ("workflows/known.json", "workflows/kept.json"):
         alice.post(f"/userdata/{quote(name, safe='')}", json=save())
     known = {
-        **image,
-        "prompt_id": made,
-        "job_id": made,
-        "job_ids": [made],
-        "delete": [made],
-        "prompt": save(),
-        "username": "gil",
-        "user": "alice",
-        "name": "user",
-        "role": "user",
-        "folder": "checkpoints",
-        "folder_type": "checkpoints",
-        "item_name": "sd15.safetensors",
-        "node_class": "KSampler",
-        "directory_type": "output",
-        "file": "workflows/known.json",
-        "dest": "workflows/moved.json",
-        "workflow": "known.json",
-        "dir": "workflows",
-        "path": "workflows",
-        "status": "completed",
-        "source": "huggingface",
-        "repo_id": "some/model",
-        "whitelist": [],
-        "blacklist": ["192.0.2.0/24"],
-        "networks": ["127.0.0.0/8"],
-        "scopes": ["can_access_api"],
-        "groups": {"guest": {"can_access_api": True}},
-        "items": [{"folder": "loras", "item_name": "*"}],
+        **{"prompt_id": made, "job_id": made, "job_ids": [made], "delete": [made]},
+        **{"username": "gil", "user": "alice", "name": NAMESAKE.username, "role": "user"},
+        **{"folder": "checkpoints", "node_class": "KSampler", "directory_type": "output"},
+        **{"file": "workflows/known.json", "dest": "workflows/moved.json", "path": "workflows"},
+        **{"whitelist": [], "blacklist": ["192.0.2.0/24"], "source": "huggingface"},
+        **{"networks": ["127.0.0.0/8"], "scopes": ["can_access_api"], "status": "completed"},
+        **{"groups": {"guest": {"can_access_api": True}}, "prompt": save()},
     }
-    return Surface(gateway_of_all.url, known, EXAMPLES, SEED)
+    grants = {"items": [{"folder": "loras", "item_name": "*"}]}
+    wish = {"source": "huggingface", "repo_id": "some/model", "filename": "a.safetensors"}
+    whole = {
+        "POST /login": {"username": ALICE.username, "password": PASSWORD},
+        "POST /prompt": {"prompt": save(), "client_id": "tab"},
+        "GET /view": image,
+        "POST /mss-login-gallery/mark-nsfw": {**image, "is_nsfw": True},
+        "GET /userdata": {"dir": "workflows", "recurse": "true", "full_info": "true"},
+        "GET /view_metadata/{folder}": {"filename": "sd15.safetensors"},
+        "POST /cpe/workflow/save": {"workflow": save(), "name": "saved"},
+        "POST /cpe/workflow/convert": save(),
+        "GET /cpe/workflow/get": {"filename": "kept.json"},
+        "GET /cpe/workflow/get-and-convert": {"filename": "kept.json"},
+        "POST /mss-login/api/users": {"username": "newcomer", "password": PASSWORD},
+        "POST /mss-login/api/users/{name}/shared-items": grants,
+        "DELETE /mss-login/api/users/{name}/shared-items": grants,
+        "POST /mss-login/api/groups/{name}/shared-items": grants,
+        "POST /mss-login/api/user-env": {"action": "list_workflows", "user": ALICE.username},
+        "POST /mss-login/api/nsfw-management": {"action": "list"},
+        "POST /mss-login/api/model-download/download": wish,
+        "POST /account/downloads/jobs": wish,
+        "POST /mss-login/generate_token": {"label": "made up", "scopes": ["can_access_api"]},
+        "POST /mss-login/me/sessions/revoke": {"all_others": True},
+    }
+    return Surface(gateway_of_all.url, known, whole, EXAMPLES, SEED)
 
 
 def log_in(gateway: Gateway, person: Person) -> str:
@@ -121,7 +125,10 @@ def test_nothing_fails_and_every_answer_is_described(
 
 
 def test_everybody_was_let_in_and_the_gateway_is_as_well_as_before(
-    gateway_of_all: Gateway, askers: list[Asker], described: dict[str, list[object]]
+    gateway_of_all: Gateway,
+    surface: Surface,
+    askers: list[Asker],
+    described: dict[str, list[object]],
 ) -> None:
     labels = {operation.label for each in described.values() for operation in each}
     for asker in askers:
@@ -129,10 +136,12 @@ def test_everybody_was_let_in_and_the_gateway_is_as_well_as_before(
         client = Client(gateway_of_all.url, asker.token)
         assert client.get("/mss-login/api/me").json()["role"] == asker.role
     guest, user, admin = (asker.answers for asker in askers)
-    # They were not all refused alike.
+    # They were not all refused alike, and what they named was there.
     assert set(guest["GET /mss-login/api/users"]) == {403}
     assert set(admin["GET /mss-login/api/users"]) == {200}
-    assert set(user["GET /queue"]) == {200}
-    assert 200 in admin["POST /mss-login/api/available-models/refresh"]
+    for label in ("POST /prompt", "GET /view", "GET /history/{prompt_id}", "GET /userdata"):
+        assert 200 in user[label]
+    for label in surface.whole:
+        assert {200, 201} & {*user[label], *admin[label]}, label
     run(Client(gateway_of_all.url, askers[1].token), save())
     assert faults_in(gateway_of_all.log(), [asker.token for asker in askers]) == []
