@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import pbkdf2_hmac
+from hashlib import pbkdf2_hmac, sha256
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -34,6 +34,7 @@ BACKUP_CODES: Final = 10
 CODE_ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 CODE_CHARS: Final = 10
 CODE_HASH_ROUNDS: Final = 20_000
+IMPORTED: Final = "imported "
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,18 +229,27 @@ def _replace_codes(user: User) -> tuple[str, ...]:
     return tuple(f"{code[:half]}-{code[half:]}" for code in codes)
 
 
-def _code_hash(user: User, code: str) -> str:
-    """The namespace is the salt: one hash per try, whichever code it may be."""
-    salt = f"backup code of {user.namespace}".encode()
+def _code_hash(user: User, code: str, kind: str = "") -> str:
+    """The namespace is the salt: one hash per try, whichever code it may be. Another `kind` has
+    another, so that an imported code's digest is no code by itself."""
+    salt = f"{kind}backup code of {user.namespace}".encode()
     return pbkdf2_hmac("sha256", code.encode(), salt, CODE_HASH_ROUNDS).hex()
+
+
+def import_backup_code(user: User, digest: str) -> None:
+    """Let a code work once of which a former installation kept the SHA-256 (in hex, of its
+    capitals without dashes: MSS-Login's utils/encryption.py `hash_backup_code`)."""
+    BackupCode.objects.create(user=user, code_hash=_code_hash(user, digest, IMPORTED))
 
 
 def _use_backup_code(user: User, code: str) -> bool:
     plain = re.sub(r"[\s-]", "", code).lower()
+    imported = sha256(plain.upper().encode()).hexdigest()
+    hashes = [_code_hash(user, plain), _code_hash(user, imported, IMPORTED)]
     # One statement: of two requests with one code only one gets the row.
-    used = BackupCode.objects.filter(
-        user=user, code_hash=_code_hash(user, plain), used_at=None
-    ).update(used_at=timezone.now())
+    used = BackupCode.objects.filter(user=user, code_hash__in=hashes, used_at=None).update(
+        used_at=timezone.now()
+    )
     if used:
         audit("mfa.backup_code_used", actor=user, subject=user, left=backup_codes_left(user))
     return used == 1

@@ -1,6 +1,7 @@
 """Make and read tokens: session JWTs (simplejwt), opaque API tokens, those of links."""
 
 import hashlib
+import re
 import secrets
 from typing import Final
 from uuid import UUID
@@ -13,6 +14,9 @@ from accounts.models import Session
 
 API_TOKEN_PREFIX: Final = "mss_"  # noqa: S105 - marks our tokens for people and secret scanners
 API_TOKEN_BYTES: Final = 32
+# Tokens that came with an import: 32 random bytes, URL-safe, without a prefix (MSS-Login's
+# utils/api_token_store.py `create_token`). No JWT has that form: it has two dots.
+_IMPORTED: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 LINK_TOKEN_PREFIX: Final = "mss_link_"  # noqa: S105 - as above
 
 
@@ -34,7 +38,7 @@ def token_hash(token: str) -> str:
 
 def is_api_token(token: str) -> bool:
     """Whether `token` has an API token's form; anything else is taken for a JWT."""
-    return token.startswith(API_TOKEN_PREFIX)
+    return token.startswith(API_TOKEN_PREFIX) or _IMPORTED.fullmatch(token) is not None
 
 
 def session_jwt(session: Session) -> str:

@@ -1,5 +1,9 @@
-"""A site that hands out one large model, as Hugging Face does: `python -m bench.hub FILE`."""
+"""A site that hands out one large model, as Hugging Face does: `python -m bench.hub FILE [RATE]`.
 
+RATE: bytes a second for each who takes it; without, as fast as it goes.
+"""
+
+import asyncio
 import hashlib
 import sys
 from pathlib import Path
@@ -13,7 +17,7 @@ RESOLVE: Final = "/bench/model/resolve/main/large.safetensors"
 STORED: Final = "/stored/large.safetensors"
 
 
-def main(path: Path) -> None:
+def main(path: Path, rate: int | None) -> None:
     """Serve on a free port, which is printed, until killed."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -23,7 +27,15 @@ def main(path: Path) -> None:
         return web.Response(status=302, headers={"Location": STORED, **linked})
 
     async def stored(request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(path)
+        if rate is None:
+            return web.FileResponse(path)
+        answer = web.StreamResponse(headers={"Content-Length": str(path.stat().st_size)})
+        await answer.prepare(request)
+        with path.open("rb") as file:
+            while piece := file.read(rate // 10):
+                await answer.write(piece)
+                await asyncio.sleep(0.1)
+        return answer
 
     async def tell(app: web.Application) -> None:
         print(app["port"], flush=True)
@@ -38,4 +50,4 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.errors import GatewayError, UpstreamUnreachable
-from comfyproxy import erasure, reconcile, upstream
+from comfyproxy import erasure, reconcile, upstream, variants
 from comfyproxy.cancel import cancel
 from comfyproxy.filters.queue import ids_in, prompt_ids
 from comfyproxy.models import FileRecord, FormerNamespace
@@ -105,8 +105,9 @@ async def _known_until() -> float:
 def _erased(row: FormerNamespace, known_until: float | None) -> bool:
     """Delete the user's folders, workflows included, and their files elsewhere; whether none is
     left."""
-    saved = settings.USERDATA_DIR
-    done = not saved.exists() or erasure.remove_namespace(saved, row.namespace)
+    done = True
+    for saved in (settings.USERDATA_DIR, variants.folder()):
+        done &= not saved.exists() or erasure.remove_namespace(saved, row.namespace)
     for kind, folder in settings.COMFYUI_FOLDERS.items():
         done &= folder is not None and (
             _removed_by_comfyui(kind, folder) or erasure.remove_namespace(folder, row.namespace)

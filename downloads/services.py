@@ -189,10 +189,7 @@ def set_key(user: User, source: str, key: str, *, ip: str | None = None) -> None
     Raises:
         BadRequest with `field`
     """
-    _source(source)
-    key = key.strip()
-    if len(key) > 500 or not key.isascii() or not (key == "" or key.isprintable()) or " " in key:
-        raise errors.BadRequest(english("This is no key of that site."), field="api_key")
+    key = checked_key(source, key)
     if key:
         SourceKey.objects.update_or_create(
             user=user,
@@ -203,6 +200,25 @@ def set_key(user: User, source: str, key: str, *, ip: str | None = None) -> None
         SourceKey.objects.filter(user=user, source=source).delete()
     event = "download.key_stored" if key else "download.key_removed"
     audit(event, actor=user, subject=user, ip=ip, source=source)
+
+
+def checked_key(source: str, key: str) -> str:
+    """A key as it is stored.
+
+    Raises:
+        BadRequest with `field`: it can be no key of that site, or there is no such site
+    """
+    _source(source)
+    key = key.strip()
+    if len(key) > 500 or not key.isascii() or not (key == "" or key.isprintable()) or " " in key:
+        raise errors.BadRequest(english("This is no key of that site."), field="api_key")
+    return key
+
+
+def import_key(user: User, source: str, key: str) -> None:
+    """Store the key that a new user had in a former installation, as `checked_key` returned it."""
+    SourceKey.objects.create(user=user, source=source, value=crypto.encrypt(key))
+    audit("download.key_stored", subject=user, source=source)
 
 
 def key_of(user_id: int, source: str) -> str | None:

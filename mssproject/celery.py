@@ -9,10 +9,10 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init
 from django.conf import settings
 
-from mssproject import broker
+from mssproject import broker, presence
 
 RECONCILE_SECONDS = 15.0
 CLEAR_SECONDS = 600.0
@@ -86,6 +86,11 @@ app.conf.beat_schedule = {
     },
     "trim-user-files": {"task": "comfyproxy.tasks.trim_user_files", "schedule": 86400.0},
 }
+
+
+@worker_init.connect
+def _say_that_it_runs(**kwargs: Any) -> None:
+    presence.hold_or_exit()
 
 
 @setup_logging.connect

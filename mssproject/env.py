@@ -216,6 +216,13 @@ class Env(BaseSettings):
         ge=1,
         description="Their size together, per user, in MB. Former versions may take as much again.",
     )
+    variants_mb: int = Field(
+        500,
+        alias="MSS_VARIANTS_MB",
+        ge=1,
+        description="Smaller and converted pictures (`preview=`, `channel=`) that are kept for "
+        "galleries, in MB of the data directory.",
+    )
     workflow_converter: str = Field(
         "builtin",
         alias="MSS_WORKFLOW_CONVERTER",

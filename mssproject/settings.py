@@ -1,5 +1,6 @@
 """Django's settings, all derived from `mssproject.env`."""
 
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -58,6 +59,7 @@ USERDATA_DIR = ENV.data_dir / "userdata"
 MSS_USERDATA_FILE_MB = ENV.userdata_file_mb
 MSS_USERDATA_FILES = ENV.userdata_files
 MSS_USERDATA_MB = ENV.userdata_mb
+MSS_VARIANTS_MB = ENV.variants_mb
 MSS_WORKFLOW_CONVERTER = ENV.workflow_converter
 # Type of ComfyUI's folders → where it is on this machine, if it is.
 COMFYUI_FOLDERS = {
@@ -78,7 +80,9 @@ ALLOWED_HOSTS = ENV.hosts()
 ROOT_URLCONF = "mssproject.urls"
 ASGI_APPLICATION = "mssproject.asgi.application"
 INSTALLED_APPS = [
-    "daphne",  # before staticfiles: `manage.py runserver` then serves ASGI
+    # Before staticfiles: `manage.py runserver` then serves ASGI. Nothing else uses it, and it
+    # brings Twisted into every process.
+    *(["daphne"] if "runserver" in sys.argv else []),
     "accounts",
     "comfyproxy",
     "downloads",
@@ -188,6 +192,7 @@ AUTHENTICATION_BACKENDS = ["accounts.backends.RoleBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "accounts.importedpasswords.ImportedBcryptHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

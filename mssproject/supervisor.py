@@ -237,10 +237,21 @@ def _greet(address: str, setup_token: str, is_demo: bool) -> None:
     say("Ctrl-C stops everything.\n")
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """An answer is an answer, whereto it leads is not asked (to https, say, which a proxy in
+    front speaks)."""
+
+    def redirect_request(self, *args: object) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
+
+
 def answers(url: str) -> bool:
     """Whether an HTTP server answers there, with whatever status."""
     try:
-        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own addresses
+        with _opener.open(url, timeout=2):
             return True
     except urllib.error.HTTPError:
         return True

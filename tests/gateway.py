@@ -25,6 +25,8 @@ from tests.cast import CREATE, PASSWORD, Person
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
 DATABASE_NAME = "gateway.sqlite3"
+# Means nothing to the gateway itself.
+EMBEDDED = "TEST_EMBEDDED"
 PREPARE = """
 from contextlib import redirect_stdout
 from io import StringIO
@@ -92,14 +94,12 @@ class Console:
 class Gateway:
     """One gateway: its own data directory and port, a given ComfyUI.
 
-    What it stands on is the test run's (`tests.stack`), unless it is to be `embedded` or `env`
-    says DATABASE_URL or REDIS_URL. With MSS_WORKERS, several web processes accept at the same
+    What it stands on is the test run's (`tests.stack`), unless `env` says DATABASE_URL, REDIS_URL
+    or EMBEDDED. With MSS_WORKERS, several web processes accept at the same
     socket, as `./run` has it.
     """
 
-    def __init__(
-        self, data_dir: Path, comfy_url: str, *, embedded: bool = False, **env: str
-    ) -> None:
+    def __init__(self, data_dir: Path, comfy_url: str, **env: str) -> None:
         self.data_dir = data_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -130,8 +130,7 @@ class Gateway:
             "MSS_NSFW_CLASSIFIER": "none",
             **env,
         }
-        says = {"DATABASE_URL", "REDIS_URL"} & env.keys()
-        if stack.is_services() and not embedded and not says:
+        if stack.is_services() and not {"DATABASE_URL", "REDIS_URL", EMBEDDED} & env.keys():
             self.env = {**stack.services(), **self.env}
         self.processes: list[subprocess.Popen[bytes]] = []
         self._listener: socket.socket | None = None

@@ -10,6 +10,8 @@ import pytest
 from tests.gateway import free_port
 
 _PLACES = "/usr/lib/postgresql/*/bin"
+# Of many gateways of many processes.
+MAX_CONNECTIONS = 300
 
 
 class OwnPostgres:
@@ -30,13 +32,19 @@ class OwnPostgres:
             config.write(
                 f"port = {self.port}\nlisten_addresses = '127.0.0.1'\n"
                 "unix_socket_directories = ''\nfsync = off\nshared_buffers = 16MB\n"
+                f"max_connections = {MAX_CONNECTIONS}\n"
             )
         self.start()
         self._run("createdb", "--host=127.0.0.1", f"--port={self.port}", "-U", "gateway", "gateway")
 
     @property
+    def server(self) -> str:
+        """The address without a database's name."""
+        return f"postgres://gateway@127.0.0.1:{self.port}"
+
+    @property
     def url(self) -> str:
-        return f"postgres://gateway@127.0.0.1:{self.port}/gateway"
+        return f"{self.server}/gateway"
 
     def start(self) -> None:
         self._run("pg_ctl", "-D", self._data, "-l", self._log, "-w", "start")
@@ -53,8 +61,17 @@ class OwnPostgres:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def is_possible() -> bool:
+    """Whether PostgreSQL's programs are here, not only a server somewhere."""
+    return bool(_found("initdb"))
+
+
+def _found(name: str) -> list[Path]:
+    return sorted(Path("/").glob(f"{_PLACES.lstrip('/')}/{name}"))
+
+
 def _program(name: str) -> Path:
-    found = sorted(Path("/").glob(f"{_PLACES.lstrip('/')}/{name}"))
+    found = _found(name)
     if found:
         return found[-1]
     reason = f"needs PostgreSQL's {name}"

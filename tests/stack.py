@@ -123,6 +123,22 @@ def own_redis_url() -> str:
 
 
 @cache
+def _postgres() -> str:
+    """The address of this test process's PostgreSQL server: one of its own, where that can be had,
+    for the machine's has a hundred connections for all."""
+    from tests.owncluster import OwnPostgres, is_possible
+
+    if not is_possible():
+        require_postgres_and_redis()
+        return POSTGRES_URL
+    folder = tempfile.TemporaryDirectory(prefix="mss-postgres-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    server = OwnPostgres(Path(folder.name))
+    atexit.register(server.stop)
+    return server.server
+
+
+@cache
 def _template() -> str:
     """A PostgreSQL database with all tables and nothing in them; made once per test process."""
     name = _create()
@@ -131,7 +147,7 @@ def _template() -> str:
         cwd=ROOT,
         env={
             **os.environ,
-            "DATABASE_URL": f"{POSTGRES_URL}/{name}",
+            "DATABASE_URL": f"{_postgres()}/{name}",
             "MSS_DATA_DIR": tempfile.mkdtemp(prefix="mss-migrated-"),
         },
         check=True,
@@ -142,20 +158,19 @@ def _template() -> str:
 
 def own_migrated_database() -> str:
     """The URL of a new PostgreSQL database with all tables; dropped when the tests end."""
-    return f"{POSTGRES_URL}/{_create(_template())}"
+    return f"{_postgres()}/{_create(_template())}"
 
 
 def _create(template: str | None = None) -> str:
-    require_postgres_and_redis()
     name = f"mss_test_{token_hex(6)}"
-    with psycopg.connect(f"{POSTGRES_URL}/postgres", autocommit=True) as server:
+    with psycopg.connect(f"{_postgres()}/postgres", autocommit=True) as server:
         server.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
     atexit.register(_drop, name)
     return name
 
 
 def _drop(name: str) -> None:
-    with psycopg.connect(f"{POSTGRES_URL}/postgres", autocommit=True) as server:
+    with psycopg.connect(f"{_postgres()}/postgres", autocommit=True) as server:
         server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from accounts.errors import NsfwBlocked
-from comfyproxy import upstream
+from comfyproxy import frontendfiles, upstream
 from comfyproxy.calls import Call, Reply
 from comfyproxy.headers import to_client, to_upstream
 from comfyproxy.paths import upstream_path
@@ -53,7 +53,11 @@ async def _sent_on(call: Call) -> Reply:
 
 async def static(call: Call) -> Reply:
     """A file of ComfyUI's frontend."""
-    return await _sent_on(call)
+    path = upstream_path(call.path, api=call.path.api)
+    reply = await frontendfiles.kept(call, path)
+    if reply is None:
+        return await _sent_on(call)
+    return replace(reply, headers=_own_frames(reply.headers))
 
 
 def _may_be_picture(reply: Reply) -> bool:

@@ -11,7 +11,7 @@ from accounts.errors import (
     NsfwBlocked,
     UpstreamUnreachable,
 )
-from comfyproxy import nsfwgate, upstream
+from comfyproxy import nsfwgate, upstream, variants
 from comfyproxy.access import resolve
 from comfyproxy.calls import ByteStream, Call, Reply, refusal
 from comfyproxy.files import FileRef, parse_view
@@ -20,6 +20,7 @@ from comfyproxy.headers import for_user_content, to_client, to_upstream
 from comfyproxy.sameversion import SameVersion
 
 PASSED_ON: Final = ("preview", "channel")
+_OF_A_VARIANT: Final = frozenset({b"content-type", b"content-disposition"})
 RANGE_NOT_SATISFIABLE: Final = 416
 
 
@@ -38,7 +39,13 @@ async def _shown(call: Call, ref: FileRef, shown_as: dict[str, str]) -> Reply:
     enforced = call.identity.sfw_enforced
     # What ComfyUI converts becomes a picture, whatever its name is.
     is_judged = nsfwgate.asks(call.identity, ref.filename) or (enforced and bool(shown_as))
-    before = await _version(ref) if is_judged and shown_as else None
+    is_converted = call.method == "GET" and variants.is_converted(shown_as)
+    before = await _version(ref) if is_converted or (is_judged and shown_as) else None
+    if is_converted and before is not None:
+        found = await variants.kept(ref, before, shown_as)
+        if found is not None:
+            await nsfwgate.require_file(ref, before, call.identity, is_picture=True)
+            return _kept(call, found, is_judged)
     query = upstream.exact_name(ref.filename, ref.subfolder, ref.type) | shown_as
     answer = await upstream.stream(
         call.method,
@@ -62,15 +69,58 @@ async def _shown(call: Call, ref: FileRef, shown_as: dict[str, str]) -> Reply:
     except BaseException:
         answer.close()
         raise
+    if is_converted and before is not None and answer.status == 200 and _is_small(answer):
+        return await _to_keep(call, ref, shown_as, before, answer, is_judged)
     headers = for_user_content(to_client(answer.headers))
     stream: ByteStream = answer
     if is_judged:
         if tag is not None and not shown_as:
             stream = SameVersion(answer, ref, tag)
-        # What is tagged tomorrow must not be shown from the browser's memory.
-        headers = [pair for pair in headers if pair[0] != b"cache-control"]
-        headers.append((b"cache-control", b"private, no-cache"))
+        headers = _asked_for_again(headers)
     return Reply(answer.status, headers, stream=stream)
+
+
+def _asked_for_again(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """What is tagged tomorrow must not be shown from the browser's memory."""
+    kept = [pair for pair in headers if pair[0] != b"cache-control"]
+    return [*kept, (b"cache-control", b"private, no-cache")]
+
+
+def _is_small(answer: upstream.UpstreamStream) -> bool:
+    lengths = [value for name, value in answer.headers if name.lower() == b"content-length"]
+    return len(lengths) == 1 and int(lengths[0]) <= variants.MAX_VARIANT_BYTES
+
+
+async def _to_keep(
+    call: Call,
+    ref: FileRef,
+    shown_as: dict[str, str],
+    before: str,
+    answer: upstream.UpstreamStream,
+    is_judged: bool,
+) -> Reply:
+    """Send what was converted, and keep it if the file was the same before and after."""
+    try:
+        body = await answer.read(variants.MAX_VARIANT_BYTES)
+    finally:
+        answer.close()
+    headers = [(name, value) for name, value in to_client(answer.headers) if name in _OF_A_VARIANT]
+    found = variants.Variant(variants.name_of(ref, before, shown_as), headers, body)
+    if before != await _version(ref):
+        return Reply(200, for_user_content(headers), body)
+    await variants.keep(ref, before, shown_as, headers, body)
+    return _kept(call, found, is_judged)
+
+
+def _kept(call: Call, found: variants.Variant, is_judged: bool) -> Reply:
+    tag = f'"{found.tag}"'.encode()
+    headers = [*for_user_content(found.headers), (b"etag", tag)]
+    if is_judged:
+        headers = _asked_for_again(headers)
+    known = dict(call.headers).get(b"if-none-match", b"")
+    if tag in [item.strip() for item in known.split(b",")]:
+        return Reply(304, headers)
+    return Reply(200, headers, found.body)
 
 
 def _asked(call: Call) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from comfyproxy.userdata.versions import Version, Versions
 
 # What no user's folder is called.
 SHARED: Final = "shared"
+LOCK: Final = "lock"
 LOCK_SECONDS: Final = 10.0
 
 
@@ -57,6 +58,11 @@ class Tree:
         self._files = folder / "files"
         self._limits = limits
         self.versions = Versions(folder / "versions", limits)
+
+    @property
+    def name(self) -> str:
+        """The folder's: a user's namespace, or `shared`."""
+        return self._folder.name
 
     # --- reading ----------------------------------------------------------------------
 
@@ -92,6 +98,28 @@ class Tree:
                 return _entry(path, os.fstat(file.fileno())), file.read()
         except FileNotFoundError:
             raise errors.NotFound from None
+
+    def copy_to(self, folder: Path) -> None:
+        """Everything in it, versions included, as it is at one moment: second names of the same
+        files, which are replaced and never written to.
+
+        Raises:
+            Busy: a change takes too long
+        """
+        if not self._folder.is_dir():
+            return
+        asides = (self._folder / "aside", self._folder / "versions" / "aside")
+        with self._changing():
+            for place, folders, names in os.walk(self._folder):
+                here = Path(place)
+                folders[:] = [name for name in folders if here / name not in asides]
+                to = folder / here.relative_to(self._folder)
+                to.mkdir(mode=0o700, parents=True)
+                for name in names:
+                    found = _stat(here / name)
+                    is_lock = here == self._folder and name == LOCK
+                    if found is not None and stat.S_ISREG(found.st_mode) and not is_lock:
+                        disk.link_or_copy(here / name, to / name)
 
     # --- changing ---------------------------------------------------------------------
 
@@ -209,7 +237,7 @@ class Tree:
     def _changing(self) -> Iterator[None]:
         with disk.translated():
             disk.make_folders(self._folder)
-            lock = FileLock(self._folder / "lock", timeout=LOCK_SECONDS, mode=0o600)
+            lock = FileLock(self._folder / LOCK, timeout=LOCK_SECONDS, mode=0o600)
             try:
                 lock.acquire()
             except Timeout:

@@ -239,6 +239,7 @@ user = models.User.objects.get(username=username)
     token=st.one_of(
         st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=80),
         st.text("mss_-aAzZ09", max_size=60).map("mss_".__add__),
+        st.text("mss_-aAzZ09", min_size=43, max_size=43),
         st.tuples(*[st.text("eyJhbGciOiIsInR5cCI6", max_size=30)] * 3).map(".".join),
     )
 )

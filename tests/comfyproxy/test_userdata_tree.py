@@ -347,6 +347,34 @@ def test_writer_that_waits_too_long_is_told_to_try_again(
         Tree(tree._folder, Limits()).write("a", b"one")
 
 
+def test_copy_is_of_one_moment_and_stays_so(tree: Tree, tmp_path: Path) -> None:
+    for content in (b"one", b"two"):
+        tree.write("workflows/a.json", content)
+    tree.write("gone.json", b"gone")
+    tree.delete("gone.json")
+    (tmp_path / "u-0123456789" / "aside").mkdir(exist_ok=True)
+    (tmp_path / "u-0123456789" / "aside" / "half").write_bytes(b"hal")
+    (tmp_path / "u-0123456789" / "files" / "link").symlink_to("/etc/passwd")
+    tree.copy_to(tmp_path / "copy")
+    tree.write("workflows/a.json", b"three")
+    tree.move("workflows", "other")
+    copy = Tree(tmp_path / "copy", Limits())
+    assert paths(copy) == ["workflows/a.json"]
+    assert copy.read("workflows/a.json")[1] == b"two"
+    assert (kept(copy, "workflows/a.json"), kept(copy, "gone.json")) == ([b"one"], [b"gone"])
+    names = {path.name for path in (tmp_path / "copy").rglob("*")}
+    assert not names & {"lock", "aside", "half", "link"}
+
+
+def test_copy_waits_for_a_change_that_is_under_way(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.write("a.json", b"one")
+    monkeypatch.setattr(trees, "LOCK_SECONDS", 0.1)
+    with tree._changing(), pytest.raises(errors.Busy):
+        tree.copy_to(tmp_path / "copy")
+
+
 def test_links_that_somebody_laid_are_not_followed(tree: Tree, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
     tree.write("a", b"one")

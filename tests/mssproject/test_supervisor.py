@@ -224,6 +224,15 @@ def test_demo_shows_every_role_and_a_running_comfyui(tmp_path: Path) -> None:
             assert (page.status_code, "<title>ComfyUI</title>" in page.text) == (200, True)
 
 
+def test_gateway_that_wants_https_is_greeted_all_the_same(
+    comfy: FakeComfyThread, tmp_path: Path
+) -> None:
+    """Its answer to the supervisor's question is the way to https, where only a proxy answers."""
+    environ = Gateway(tmp_path / "https", comfy.url, MSS_FORCE_HTTPS="true").env
+    with Supervised(["web"], environ) as supervised:
+        supervised.wait_for("Create the owner, once, here: ")
+
+
 def test_taken_port_is_named_before_anything_starts(comfy: FakeComfyThread, tmp_path: Path) -> None:
     environ = Gateway(tmp_path / "data", comfy.url, MSS_PORT=str(comfy.port)).env
     with Supervised([], environ) as supervised:

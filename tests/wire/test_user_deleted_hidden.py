@@ -37,7 +37,7 @@ from comfyproxy.models import FileRecord
 result = []
 try:
     new = ownership.NewPrompt(None, None)
-    ownership._record(10**9, "u-nobody0000", str(uuid.uuid4()), new)
+    ownership._record(10**9, "u-nobody0000", str(uuid.uuid4()), new, None)
 except errors.TokenRevoked:
     result.append("revoked")
 filerecords._add({FileRef("temp", "", "nobodys.png"): "v"}, 10**9, None)

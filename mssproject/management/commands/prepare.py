@@ -15,7 +15,9 @@ from accounts import guests, queries, services
 from accounts.capabilities import OWNER_SLUG
 from accounts.errors import GatewayError
 from comfyproxy import nsfwpolicy
-from mssproject import demo
+from mssproject import demo, presence
+from mssproject.backup import restoring
+from mssproject.backup.errors import BackupError
 
 # Any number that nothing else locks in this database (PostgreSQL's advisory locks).
 MIGRATION_LOCK: Final = 0x6D73735F
@@ -49,6 +51,7 @@ class Command(BaseCommand):
         parser.add_argument("--worker", action="store_true", help="only what workers need")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self._begin()
         with one_at_a_time():
             call_command("migrate", verbosity=0, interactive=False)
         call_command("check")
@@ -66,6 +69,15 @@ class Command(BaseCommand):
             return
         # A line that the supervisor reads and shows as a link.
         self.stdout.write(f"setup-token {services.new_setup_token()}")
+
+    def _begin(self) -> None:
+        """From here on no backup is restored; one that was half in force is by now."""
+        try:
+            if restoring.finish_interrupted():
+                self.stdout.write("told The restore that was interrupted is finished.")
+            presence.hold()
+        except (BackupError, presence.InUse) as refusal:
+            raise CommandError(str(refusal)) from None
 
     def _create_owner(self, username: str, password: str) -> None:
         try:

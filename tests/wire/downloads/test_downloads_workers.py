@@ -18,7 +18,7 @@ from tests.downloads.servers import Asked, Reply, json_reply, safetensors
 from tests.downloads.shop import API, Sites, ask, downloading, ended, job_of
 from tests.downloadworker import DownloadWorker
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import Gateway
+from tests.gateway import EMBEDDED, Gateway
 from tests.refusals import check_refusal, wait_until
 from tests.services import own_database
 
@@ -35,7 +35,7 @@ def shop(
 ) -> Iterator[Gateway]:
     """On what is embedded, and on PostgreSQL and Redis."""
     with ExitStack() as stack:
-        env = {}
+        env = {EMBEDDED: "1"}
         if request.param == "redis":
             env = {"DATABASE_URL": stack.enter_context(own_database()), "REDIS_URL": REDIS}
         folder = tmp_path_factory.mktemp("workers")

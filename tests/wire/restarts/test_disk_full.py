@@ -13,7 +13,7 @@ from tests.accounts.acting import session
 from tests.cast import ALICE, BOB, CREATE, PASSWORD
 from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
-from tests.gateway import Gateway
+from tests.gateway import EMBEDDED, Gateway
 from tests.prompts import ended, save, submit
 from tests.refusals import check_refusal, wait_until
 
@@ -38,7 +38,7 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def cramped(small_disk: Path, comfy: FakeComfyThread) -> Iterator[Gateway]:
     """A gateway whose data lies there."""
-    server = Gateway(small_disk / "data", comfy.url, embedded=True).prepare()
+    server = Gateway(small_disk / "data", comfy.url, **{EMBEDDED: "1"}).prepare()
     server.log_path = small_disk.with_suffix(".log")
     cast = [(person.username, person.role) for person in (ALICE, BOB)]
     server.namespaces = server.run(CREATE, cast=cast, password=PASSWORD)
