@@ -40,11 +40,17 @@ async def converted(workflow: Mapping[str, Any], identity: Identity, *, is_large
     """The prompt of a workflow, of the caller's models only; of what is one already, itself.
 
     Raises:
+        BadRequest: it is no workflow at all
         ConversionFailed, field `details`: why
         ModelNotAllowed: it uses a model that the caller was not given
         UpstreamUnreachable, UpstreamTimeout
     """
-    graph = dict(workflow) if is_prompt(workflow) else await _prompt(workflow)
+    if is_prompt(workflow):
+        graph = dict(workflow)
+    elif isinstance(workflow.get("nodes"), list):
+        graph = await _prompt(workflow)
+    else:
+        raise errors.BadRequest("This is no workflow: it has no list of nodes.")
     known = await known_for(graph, identity, is_large=is_large)
     await off_loop(is_large, refuse_hidden_models, graph, known, identity)
     return graph

@@ -89,7 +89,7 @@ _USERDATA = (
     Rule("POST", "/cpe/workflow/convert", Cap.ACCESS_API, STREAM, "cpe_convert"),
     Rule("GET", "/cpe/health", Cap.ACCESS_API, STREAM, "cpe_health"),
     Rule("GET", "/users", Cap.ACCESS_API, VIEW, "users"),
-    Rule("POST", "/users", Cap.MANAGE_BACKEND, STREAM, "forward"),
+    Rule("POST", "/users", Cap.MANAGE_BACKEND, VIEW, "users_add"),
 )
 
 _ABOUT = (

@@ -21,6 +21,7 @@ from accounts.sentences import english
 from accounts.telling import told
 from downloads import folders, notices, paths, queue, services
 from downloads.errors import DownloadError, KeyUnreadable
+from downloads.errors import NotFound as NotThere
 from downloads.models import MAX_ERROR, DownloadJob
 from downloads.sites import new_web, source_of
 from downloads.sources import SOURCES
@@ -200,6 +201,7 @@ def search(user: User, name: str, query: str) -> list[dict[str, Any]]:
 
     Raises:
         BadRequest with `field`; ApiKeyRequired; Throttled; SourceFailed
+        NotFound: the one that is named is not there, or is not shown to this key
     """
     if name not in SOURCES:
         raise errors.BadRequest(f"source is one of {', '.join(SOURCES)}.", field="source")
@@ -216,6 +218,8 @@ def search(user: User, name: str, query: str) -> list[dict[str, Any]]:
         web = new_web()
         try:
             found = source_of(name).search(query.strip(), key, web)
+        except NotThere as error:
+            raise errors.NotFound(error.sentence) from None
         except DownloadError as error:
             raise SourceFailed(error.sentence, source_code=error.code) from None
         finally:

@@ -11,6 +11,7 @@ from downloads.s3 import Bucket
 from mssproject import env as environment
 from mssproject import secretkey
 from mssproject.logging import config as logging_config
+from mssproject.openapi.settings import SPECTACULAR_SETTINGS  # noqa: F401
 from mssproject.theme import UNFOLD  # noqa: F401
 
 BASE_DIR = environment.BASE_DIR
@@ -95,6 +96,8 @@ INSTALLED_APPS = [
     "django.forms",  # its widgets' templates, beside ours
     "channels",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",  # Swagger UI, from our own address
     "django_otp",
     "django_otp_webauthn",
     "axes",
@@ -275,6 +278,7 @@ REST_FRAMEWORK = {
         "rest_framework.parsers.MultiPartParser",
     ],
     "EXCEPTION_HANDLER": "accounts.api.errors.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "mssproject.openapi.inspection.AutoSchema",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 

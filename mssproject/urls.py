@@ -23,6 +23,7 @@ from comfyproxy.userenv import UserEnvView
 from comfyproxy.views import ComfyView
 from downloads import pages as downloads
 from mssproject import languages
+from mssproject.openapi.views import DocsView, SchemaView
 from mssproject.readiness import ready
 
 urlpatterns = [
@@ -51,6 +52,8 @@ urlpatterns = [
     path("readyz", ready),
     path("mss-login/texts.js", languages.texts_js),
     path("mss-login/texts.json", languages.texts_json),
+    path("mss-login/api/schema", SchemaView.as_view()),
+    path("mss-login/api/docs", DocsView.as_view()),
     path("mss-login/api/queue", QueueView.as_view()),
     path("mss-login/api/available-model-folders", ModelFoldersView.as_view()),
     path("mss-login/api/available-models/refresh", RefreshModelsView.as_view()),

@@ -79,6 +79,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "userdata_save": userdata.userdata_save,
     "userdata_tree": userdata.userdata_tree,
     "users": about.users,
+    "users_add": about.users_add,
     "view_file": view.view_file,
 }
 # Served by the socket's consumer, not by a function of this kind.

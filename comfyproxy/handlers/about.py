@@ -26,6 +26,18 @@ async def users(call: Call) -> Reply:
     return json_reply({"storage": "server", "migrated": True})
 
 
+async def users_add(call: Call) -> Reply:
+    """`POST /users` {username}: a user of ComfyUI's own, who plays no part here; answers the new
+    id. ComfyUI fails (500) over any other body (0.3.64, app/user_manager.py)."""
+    name = (await call.json_object()).get("username")
+    if not isinstance(name, str) or not name.strip():
+        raise errors.BadRequest("username must be text.", field="username")
+    status, answer = await upstream.request_json("POST", "/users", {"username": name})
+    if status >= 500:
+        raise errors.BadRequest("ComfyUI cannot use this name.", field="username")
+    return json_reply(answer, status)
+
+
 async def logs_subscribe(call: Call) -> Reply:
     """`PATCH /internal/logs/subscribe` {clientId, enabled}: for the caller's own socket."""
     wanted = await call.json_object()

@@ -153,6 +153,13 @@ def test_workflow_that_cannot_be_converted_is_503_with_the_reason(user: Client) 
     assert "NobodyKnowsThisNode" in body["details"]
 
 
+@pytest.mark.parametrize("body", [{"a": 1}, {"": {}}, {"nodes": {}}, {"1": {"inputs": {}}}])
+def test_what_is_no_workflow_at_all_is_a_bad_request(user: Client, body: dict[str, Any]) -> None:
+    answer = user.post(f"{API}/convert", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "BAD_REQUEST")
+    assert answer.json()["status"] == "error"
+
+
 def test_app_converts_a_saved_workflow_and_runs_it(given: Given, comfy: FakeComfyThread) -> None:
     nodes = [
         {

@@ -118,3 +118,20 @@ def test_route_that_is_not_built_yet_refuses_everyone(
     for client in (owner, alice):
         check_refusal(client.request(method, path, data=b"{}"), 403, "PERMISSION_DENIED")
     assert [record.path for record in forwarded.requests if record.kind == "http"] == []
+
+
+def test_manager_adds_one_of_comfyuis_own_users(comfy: FakeComfyThread, admin: Client) -> None:
+    made = admin.post("/users", json={"username": "A Person"})
+    assert (made.status_code, made.json()[:8]) == (200, "A-Person")
+    again = admin.post("/api/users", data=b'{"username": "A Person", "more": 1}')
+    assert (again.status_code, again.json()) == (400, {"error": "Duplicate username."})
+
+
+@pytest.mark.parametrize("name", [None, 5, "", " ", ["a"], {}])
+def test_user_of_comfyuis_without_a_name_is_refused_and_comfyui_not_asked(
+    forwarded: FakeComfyThread, admin: Client, name: object
+) -> None:
+    for body in ({"username": name}, {}):
+        check_refusal(admin.post("/users", json=body), 400, "BAD_REQUEST", field="username")
+    check_refusal(admin.post("/users", data=b"{"), 400, "INVALID_JSON")
+    assert asked(forwarded) == []

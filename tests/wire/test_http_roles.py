@@ -70,6 +70,8 @@ def one_of_each_role(people: People) -> dict[str, Client]:
 
 
 def ask(client: Client, method: str, path: str) -> requests.Response:
+    if path == "/users":
+        return client.request(method, path, data=b'{"username": "roles"}')
     if "/upload/" not in path:
         return client.request(method, path, data=b"{}")
     original = {"original_ref": '{"filename": "example.png", "type": "input"}'}

@@ -39,6 +39,10 @@ def one_at_a_time() -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
 
 
+# Of drf-spectacular's sidecar: a second browser for the same document, and maps of the scripts.
+NOT_SERVED: Final = ["redoc", "*.map"]
+
+
 class Command(BaseCommand):
     help = "Migrate, collect static files, create the owner from the environment or a setup token."
 
@@ -53,7 +57,7 @@ class Command(BaseCommand):
         call_command("check")
         if options["worker"]:
             return
-        call_command("collectstatic", verbosity=0, interactive=False)
+        call_command("collectstatic", verbosity=0, interactive=False, ignore_patterns=NOT_SERVED)
         guests.end_sessions_if_off()
         self.stdout.write(f"told {nsfwpolicy.sentence()}")
         if options["demo"]:

@@ -147,3 +147,13 @@ def test_search_over_the_api_says_what_is_wrong(shop: Gateway, sites: Sites) -> 
     sites.civitai.routes["/api/v1/models"] = Reply(503, b"")
     answer = client.get(path, params={"source": "civitai", "query": "x"})
     assert (answer.status_code, answer.json()["code"]) == (502, "SOURCE_FAILED")
+
+
+def test_search_for_a_repository_that_is_not_there_says_so(shop: Gateway, sites: Sites) -> None:
+    client = Client(shop.url, session(shop, ALICE))
+    sites.huggingface.routes["/api/models/some/thing"] = Reply(
+        404, b"{}", {"X-Error-Code": "RepoNotFound"}
+    )
+    params = {"source": "huggingface", "query": "some/thing"}
+    answer = client.get("/mss-login/api/model-download/search", params=params)
+    check_refusal(answer, 404, "NOT_FOUND")
