@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from accounts import metrics
 from accounts.models import AuditEntry, User
 
 
@@ -32,6 +33,7 @@ def audit(
         details=details,
         ip=ip,
     )
+    metrics.event_audited(event)
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils import timezone
 
-from accounts import addresses, errors, queries, tokens
+from accounts import addresses, errors, metrics, queries, tokens
 from accounts.addresses import Network
 from accounts.bus import bus
 from accounts.capabilities import Capability
@@ -29,6 +29,7 @@ from accounts.grants import NONE, Grants, shared
 from accounts.identity import Auth, Identity
 from accounts.identity_cache import IdentityCache
 from accounts.models import ApiToken, ModelGrant, Role, Session, User
+from accounts.requestnotes import note_user
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ async def identify(credential: Credential | None, address: str | None = None) ->
         raise errors.AuthRequired
     digest = sha256(credential.token.encode()).digest()
     found = cache.get(digest)
+    metrics.looked_up("identity", was_there=found is not None)
     if found is None:
         found = await in_db_thread(_ask_database, credential.token, digest, address)
     return _checked(found, credential, address)
@@ -80,6 +82,7 @@ def _checked(
         raise errors.TokenInvalid("This token may not stand in an address.")
     if not found.admits(address):
         raise errors.IpBlocked("This token may not be used from your address.")
+    note_user(found.user_id)
     return found
 
 

@@ -20,7 +20,7 @@ from django.db.models import Max, Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import addresses, errors
+from accounts import addresses, errors, metrics
 from accounts.audit import audit
 from accounts.models import Session, User
 
@@ -85,6 +85,7 @@ def succeeded(username: str) -> None:
     """The whole login was right: the name's failures are forgotten, the address's other
     failures stay."""
     _of_name(username).delete()
+    metrics.login_succeeded()
 
 
 def unlock(*, username: str | None = None, ip: str | None = None) -> int:

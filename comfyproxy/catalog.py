@@ -11,6 +11,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
 
+from accounts import metrics
 from accounts.bus import bus
 from accounts.capabilities import Capability
 from accounts.errors import UpstreamTimeout, UpstreamUnreachable
@@ -84,7 +85,9 @@ async def current(max_age_seconds: float = MAX_AGE_SECONDS) -> Catalog:
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
-    if _current is not None and _age(_current) < max_age_seconds:
+    is_fresh = _current is not None and _age(_current) < max_age_seconds
+    metrics.looked_up("catalog", was_there=is_fresh)
+    if _current is not None and is_fresh:
         return _current
     # Shielded: one caller who leaves must not end the fetch of the others.
     return await asyncio.shield(_fetch_once())

@@ -11,6 +11,7 @@ import orjson
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from accounts import metrics
 from accounts.authentication import identify
 from accounts.capabilities import Capability
 from accounts.credentials import find_credential
@@ -47,6 +48,7 @@ class SocketConsumer(AsyncWebsocketConsumer):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self._served_by = asyncio.current_task()
+        self._is_open = False
         self._tasks: list[asyncio.Task[None]] = []
         try:
             await super().__call__(scope, receive, send)
@@ -56,6 +58,8 @@ class SocketConsumer(AsyncWebsocketConsumer):
         finally:
             # Whatever way it ends, the client must not stay behind in its session.
             self._leave()
+            if self._is_open:
+                metrics.sockets.dec()
 
     async def connect(self) -> None:
         admitted = self.scope[SCOPE_KEY]
@@ -74,6 +78,8 @@ class SocketConsumer(AsyncWebsocketConsumer):
         except (OSError, RuntimeError):
             # The client left, or ComfyUI did, between the two lines above and this.
             raise StopConsumer from None
+        self._is_open = True
+        metrics.sockets.inc()
         self._tasks = [
             asyncio.ensure_future(self._write()),
             asyncio.ensure_future(self._recheck()),

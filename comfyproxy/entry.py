@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from accounts.credentials import header, without_tokens
 from accounts.errorpages import error_page
 from accounts.errors import GatewayError, NotFound, TooLarge, Unauthenticated
+from accounts.requestnotes import note_lane
 from accounts.unexpected import refusal_of
 from comfyproxy import stream
 from comfyproxy.asgitypes import App, Message, Receive, Scope, Send
@@ -52,7 +53,9 @@ class ComfyEntry:
             await stream.send_reply(await refusal_reply(scope, refused), scope["method"], send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        note_lane("gate")
         admitted = await admit(scope)
+        note_lane(admitted.match.rule.lane.value)
         if admitted.match.rule.lane is Lane.SOCKET:
             raise _UpgradeRequired
         if admitted.match.rule.lane is Lane.STREAM:

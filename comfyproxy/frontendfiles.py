@@ -16,6 +16,7 @@ from typing import Final
 
 import brotli
 
+from accounts import metrics
 from comfyproxy import upstream
 from comfyproxy.calls import Call, Reply
 from comfyproxy.encodings import MIN_BYTES, chosen, is_compressible
@@ -81,7 +82,9 @@ async def kept(call: Call, path: str) -> Reply | None:
     if call.query or b"range" in asked:
         return None
     found: File | Other | None = _kept.get(path)
-    if not isinstance(found, File) or monotonic() - found.checked_at > FRESH_SECONDS:
+    is_fresh = isinstance(found, File) and monotonic() - found.checked_at <= FRESH_SECONDS
+    metrics.looked_up("frontend", was_there=is_fresh)
+    if not is_fresh:
         found = await _asked_once(path)
     if isinstance(found, Other):
         return Reply(found.status, found.headers, found.body)

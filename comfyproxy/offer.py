@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from accounts import metrics
 from accounts.errors import UpstreamTimeout, UpstreamUnreachable
 from comfyproxy import upstream
 from comfyproxy.filters.definitions import definitions
@@ -98,6 +99,7 @@ class Catalog:
         """`GET /object_info` for such a caller."""
         key = self.nodes.key(sight)
         found = self._encoded.get(key)
+        metrics.looked_up("object_info", was_there=found is not None)
         if found is None:
             # One at a time: those who come together make the same answer once, and none of
             # them fills the threads that others' large answers are read in.

@@ -19,6 +19,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
+from accounts import metrics
 from accounts.dbthread import in_db_thread
 from accounts.errors import Conflict, TokenRevoked
 from accounts.models import User
@@ -158,6 +159,7 @@ async def accepted(prompt_id: str, user_id: int) -> bool:
 def _accepted(prompt_id: str, user_id: int) -> bool:
     own = PromptRecord.objects.filter(prompt_id=prompt_id, user_id=user_id)
     changed = own.filter(state__in=_SUBMITTING).update(state=PromptRecord.State.ACCEPTED)
+    metrics.prompts_became("accepted", changed)
     # It may have ended already.
     return changed > 0 or own.exists()
 
@@ -214,7 +216,11 @@ def _finish(outcomes: Mapping[str, Outcome]) -> None:
 
 def _set_state(prompt_ids: list[str], among: Iterable[str], **change: Any) -> None:
     for chunk in _chunks(prompt_ids):
-        PromptRecord.objects.filter(prompt_id__in=chunk, state__in=among).update(**change)
+        rows = PromptRecord.objects.filter(prompt_id__in=chunk, state__in=among)
+        changed = rows.update(**change)
+        if "state" in change:
+            # Whoever comes second finds no such row: each end counts once.
+            metrics.prompts_became(str(change["state"]), changed)
 
 
 def remembered(prompt_id: str) -> Ownership | None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import aiohttp
 from django.db import Error as DatabaseError
 
+from accounts import metrics
 from accounts.errors import GatewayError, NsfwBlocked, UpstreamUnreachable
 from accounts.identity import Identity
 from comfyproxy import broadcasts, nsfwgate, ownership, reconcile, stall, upstream
@@ -202,6 +203,7 @@ class UpstreamSession:
 
     async def _follow(self) -> None:
         ws = self._ws = await upstream.socket(self.upstream_id)
+        metrics.upstream_sockets.inc()
         try:
             await ws.send_str(OWN_FLAGS)
             self._last_status = monotonic()
@@ -216,6 +218,7 @@ class UpstreamSession:
                 elif message.type is aiohttp.WSMsgType.BINARY:
                     await self._judged(self._binary, message.data)
         finally:
+            metrics.upstream_sockets.dec()
             await ws.close()
 
     async def _end(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from time import perf_counter
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -20,6 +21,7 @@ import orjson
 from django.conf import settings
 from yarl import URL
 
+from accounts import metrics
 from accounts.errors import BadRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
 
 logger = logging.getLogger(__name__)
@@ -114,7 +116,9 @@ def _translated(failures: Sequence[Exception] = ()) -> Iterator[None]:
             raise failures[0] from None
         not_there = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
         if isinstance(error, TimeoutError) and not not_there:
+            metrics.upstream_failed("timeout")
             raise UpstreamTimeout from error
+        metrics.upstream_failed("unreachable" if not_there else "broken_off")
         logger.warning("ComfyUI at %s: %s", settings.COMFYUI_URL, error)
         raise (UpstreamUnreachable if not_there else UpstreamBroke) from error
 
@@ -207,10 +211,12 @@ async def stream(
     """
     failures: list[Exception] = []
     data = body if body is None or isinstance(body, bytes) else _watched(body, failures)
+    began = perf_counter()
     with _translated(failures):
         response = await session(method).request(
             method, url(path, query), headers=list(headers), data=data, allow_redirects=False
         )
+    metrics.upstream_answered(response.status, perf_counter() - began)
     if not 200 <= response.status <= 599:
         response.close()
         raise UpstreamUnreachable(f"ComfyUI answered with status {response.status}.")
@@ -264,6 +270,7 @@ async def request_json(
 async def _ask(
     method: str, path: str, data: bytes | None, query: bytes, headers: dict[str, str]
 ) -> tuple[int, bytes]:
+    began = perf_counter()
     with _translated():
         async with session(method).request(
             method,
@@ -273,6 +280,7 @@ async def _ask(
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=JSON_SECONDS, sock_connect=CONNECT_SECONDS),
         ) as response:
+            metrics.upstream_answered(response.status, perf_counter() - began)
             return response.status, await _bounded(response)
 
 

@@ -17,6 +17,7 @@ from typing import Final
 import orjson
 from django.conf import settings
 
+from accounts import metrics
 from comfyproxy.files import FileRef, namespace_of
 from comfyproxy.userdata.disk import written_aside
 
@@ -61,7 +62,9 @@ def name_of(ref: FileRef, version: str, shown_as: Mapping[str, str]) -> str:
 
 async def kept(ref: FileRef, version: str, shown_as: Mapping[str, str]) -> Variant | None:
     """The variant of that version of the file, if it is kept."""
-    return await asyncio.to_thread(_read, ref, name_of(ref, version, shown_as))
+    found = await asyncio.to_thread(_read, ref, name_of(ref, version, shown_as))
+    metrics.looked_up("variant", was_there=found is not None)
+    return found
 
 
 async def keep(

@@ -12,10 +12,11 @@ class ProjectConfig(AppConfig):
         # Celery would look for on this machine.
         from comfyproxy import catalog
         from downloads import notices
-        from mssproject import celery, taskruns  # noqa: F401
+        from mssproject import celery, faultreports, taskruns  # noqa: F401
 
         notices.register(catalog.expire)
         taskruns.connect()
+        faultreports.start()
 
 
 class GatewayAdminConfig(AdminConfig):

@@ -9,9 +9,10 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init
+from celery.signals import setup_logging, task_prerun, worker_init
 from django.conf import settings
 
+from accounts.requestnotes import RequestNotes, begin
 from mssproject import broker, presence
 
 RECONCILE_SECONDS = 15.0
@@ -91,6 +92,12 @@ app.conf.beat_schedule = {
 @worker_init.connect
 def _say_that_it_runs(**kwargs: Any) -> None:
     presence.hold_or_exit()
+
+
+@task_prerun.connect
+def _note_the_task(task_id: str = "", **kwargs: Any) -> None:
+    """The lines of one task have an id in common, as those of a request."""
+    begin(RequestNotes(task_id[:8], lane="worker"))
 
 
 @setup_logging.connect

@@ -39,6 +39,12 @@ def client_of(peer: str, scheme: str, headers: RawHeaders, trusted: Networks) ->
     return str(client), scheme
 
 
+def is_trusted(peer: str, trusted: Networks) -> bool:
+    """Whether what comes from there is a trusted proxy's."""
+    found = address(peer)
+    return found is not None and _trusted(found, trusted)
+
+
 def _trusted(client: Address, trusted: Networks) -> bool:
     return any(client in proxies for proxies in trusted)
 

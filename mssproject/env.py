@@ -342,6 +342,30 @@ class Env(BaseSettings):
         pattern="^(DEBUG|INFO|WARNING|ERROR)$",
         description="`DEBUG`, `INFO`, `WARNING` or `ERROR`.",
     )
+    log_format: str = Field(
+        "line",
+        alias="MSS_LOG_FORMAT",
+        pattern="^(line|json)$",
+        description="`line` for people, `json` for a log collector: one object a line.",
+    )
+    access_log: bool = Field(
+        False,
+        alias="MSS_ACCESS_LOG",
+        description="Log a line for each request: path (never its query), status, time, user.",
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        alias="MSS_METRICS_TOKEN",
+        min_length=16,
+        description="The bearer token that `/metrics` asks for. Without one it answers only this "
+        "machine itself.",
+    )
+    sentry_dsn: SecretStr | None = Field(
+        None,
+        alias="SENTRY_DSN",
+        description="Where unexpected errors are reported to: a Sentry project's address. They "
+        "hold no request, no user name and no token.",
+    )
 
     @field_validator("allowed_hosts", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
@@ -413,6 +437,13 @@ class Env(BaseSettings):
     def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and _scheme(value) not in ("redis", "rediss", "unix"):
             raise ValueError("must be an address like redis://host:6379/0")
+        return value
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _is_dsn(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and _scheme(value) not in ("http", "https"):
+            raise ValueError("must be an address like https://key@sentry.example/1")
         return value
 
     @field_validator("host")

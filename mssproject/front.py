@@ -1,14 +1,16 @@
 """What every request meets first: client address, host, HTTPS, CORS; then whose address it is."""
 
 import logging
+import re
 import secrets
+from time import perf_counter
 from typing import Final
 
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 from starlette.exceptions import HTTPException
 
-from accounts import iprules
+from accounts import iprules, metrics, requestnotes
 from accounts.credentials import header, without_tokens
 from accounts.errors import (
     BadRequest,
@@ -16,18 +18,19 @@ from accounts.errors import (
     MethodNotAllowed,
     NotFound,
 )
+from accounts.requestnotes import RequestNotes
 from accounts.unexpected import refusal_of
 from comfyproxy.asgitypes import App, Message, Receive, Scope, Send
 from comfyproxy.calls import Reply
 from comfyproxy.entry import limited, refusal_reply
-from comfyproxy.gate import log_refusal
+from comfyproxy.gate import log_refusal, shown_path
 from comfyproxy.paths import canonical
 from comfyproxy.stream import send_reply
-from mssproject import pathtoken
-from mssproject.clientaddress import client_of, networks
-from mssproject.logging import request_id
+from mssproject import pathtoken, probes
+from mssproject.clientaddress import client_of, is_trusted, networks
 
 logger = logging.getLogger(__name__)
+access = logging.getLogger("mssproject.access")
 
 # The gateway's own first segments; everything else is ComfyUI's.
 PAGES: Final = frozenset(
@@ -44,7 +47,6 @@ PAGES: Final = frozenset(
         "mss-login",
         "mss-login-gallery",
         "generate_token",
-        "readyz",
     }
 )
 # ComfyUI's frontend puts /api before every address it asks for.
@@ -53,6 +55,18 @@ STATIC_PREFIX: Final = "/mss-login/static"
 FAVICON: Final = "/favicon.ico"
 ADMIN: Final = "admin"
 PAGE_BODY_LIMIT: Final = 10 * 1024 * 1024
+# What the answer begins with, and its status where the message has none: a socket was accepted, or
+# refused by a server that cannot say more.
+_STARTS: Final = {
+    "http.response.start": 200,
+    "websocket.accept": 101,
+    "websocket.http.response.start": 403,
+    "websocket.close": 403,
+}
+# As nginx's log has it: the client left before there was an answer.
+CLIENT_GONE: Final = 499
+_ACCESS_LINE: Final = "%(method)s %(path)s %(status)s %(ms)s ms %(lane)s %(address)s"
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
 HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 NO_REFERRER: Final = (b"referrer-policy", b"no-referrer")
 
@@ -71,12 +85,40 @@ class Front:
         self._trusted = networks(settings.MSS_TRUSTED_PROXIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id.set(secrets.token_hex(4))
+        began = perf_counter()
         peer, port = (scope.get("client") or ("", 0))[:2]
+        notes = RequestNotes(self._id_of(scope, peer))
+        requestnotes.begin(notes)
+        watched = _watching(notes, began, send)
+        try:
+            await self._answer(scope, receive, watched, (peer, port))
+        finally:
+            _note(scope, notes)
+
+    def _id_of(self, scope: Scope, peer: str) -> str:
+        """What the log lines of a request have in common: as a trusted proxy names it, whose own
+        log has the same then."""
+        given = header(scope["headers"], b"x-request-id") or ""
+        if self._trusted and _REQUEST_ID.fullmatch(given) and is_trusted(peer, self._trusted):
+            return given
+        return secrets.token_hex(4)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, client: tuple[str, int]
+    ) -> None:
+        peer, port = client
+        if scope["type"] == "http":
+            probed = await probes.answer(scope, peer)
+            if probed is not None:
+                requestnotes.note_lane("probe")
+                await send_reply(probed, scope["method"], send)
+                return
         address, scheme = client_of(peer, scope["scheme"], scope["headers"], self._trusted)
         scope = {**scope, "client": (address, port), "scheme": scheme}
         below = pathtoken.take_out(scope)
+        requestnotes.current().address = address
         if scope["type"] == "websocket":
+            requestnotes.note_lane("socket")
             await self._socket(scope, receive, send)
         else:
             await self._http(scope, receive, _finishing(scope, send, below=below))
@@ -126,7 +168,7 @@ class Front:
         if first not in PAGES:
             if str(path) == FAVICON and not path.api:
                 _rewrite(scope, FAVICON)
-                return self._static
+                return self._files()
             return self._comfy
         if path.api:
             if first not in UNDER_API:
@@ -134,8 +176,43 @@ class Front:
             _rewrite(scope, scope["path"].removeprefix("/api"))
         if scope["path"].startswith(STATIC_PREFIX + "/"):
             _rewrite(scope, scope["path"].removeprefix(STATIC_PREFIX))
-            return self._static
+            return self._files()
+        requestnotes.note_lane("admin" if first == ADMIN else "pages")
         return self._admin if first == ADMIN else self._pages
+
+    def _files(self) -> App:
+        requestnotes.note_lane("static")
+        return self._static
+
+
+def _watching(notes: RequestNotes, began: float, send: Send) -> Send:
+    """`send`, noting when the answer begins, and as what."""
+
+    async def watched(message: Message) -> None:
+        status = _STARTS.get(message["type"])
+        if status is not None and notes.status is None:
+            notes.seconds = perf_counter() - began
+            notes.status = message.get("status", status)
+        await send(message)
+
+    return watched
+
+
+def _note(scope: Scope, notes: RequestNotes) -> None:
+    """Count the request that is over, and write its line, if lines are wanted."""
+    if notes.status is None:
+        notes.status = CLIENT_GONE
+    metrics.request_answered(notes.lane, notes.status, notes.seconds)
+    if settings.MSS_ACCESS_LOG:
+        what = {
+            "method": scope.get("method", "WS"),
+            "path": shown_path(scope),
+            "status": notes.status,
+            "ms": round(notes.seconds * 1000, 1),
+            "lane": notes.lane,
+            "address": notes.address,
+        }
+        access.info(_ACCESS_LINE, what, extra=what)
 
 
 def _static(files: App) -> App:

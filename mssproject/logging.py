@@ -1,26 +1,33 @@
-"""Log lines: time, level, request id, message; no token ever.
+"""Log lines: time, level, request id, user id, message; no token ever. For people, or as JSON.
 
-Tokens are kept out at the source (nothing logs a query string or a header); the filter
+Tokens are kept out at the source (nothing logs a query string or a header); the scrubber
 here is the second line, for what libraries print of a URL.
 """
 
 import logging
 import re
-from contextvars import ContextVar
 from typing import Any, Final
 
-request_id: ContextVar[str] = ContextVar("request_id", default="-")
+from pythonjsonlogger.json import JsonFormatter
+
+from accounts.requestnotes import current
 
 _SECRETS: Final = re.compile(
-    r"""(?ix)
-      (?P<named>\b\w*token=)[^&;\s"']+  # in a query or a cookie
-    | (?P<header>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}
-    | (?P<path>/t/)[^/\s"']+
-    | mss_[A-Za-z0-9_-]{20,}
+    r"""(?x)
+      (?P<named>(?i:\b\w*token=))[^&;\s"']+  # in a query or a cookie
+    | (?P<header>(?i:\b(?:bearer|basic)\s+))[A-Za-z0-9._~+/=-]{8,}
+    | (?P<path>(?i:/t/))[^/\s"']+
+    | (?i:mss_)[A-Za-z0-9_-]{20,}
     # A JWT, with whatever stands before it. Begun only where a word begins and never given
     # back: a search that starts at every `eyJ` takes seconds for 60 kB of them.
-    | (?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]*?eyJ)
+    | (?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]*?(?i:eyJ))
       [A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++
+    # 32 random bytes in base64url without a name of their own: the API tokens of MSS-Login's, and
+    # those of links. Neither a hexadecimal digest nor a word is all of this.
+    | (?<![A-Za-z0-9_-])
+      (?=[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-]))
+      (?=[A-Za-z0-9_-]*?[A-Z])(?=[A-Za-z0-9_-]*?[a-z])(?=[A-Za-z0-9_-]*?[0-9])
+      [A-Za-z0-9_-]{43}
     """
 )
 
@@ -37,15 +44,48 @@ _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7
 
 
 class GatewayFormatter(logging.Formatter):
-    """Adds the request id, keeps a message on its one line, and scrubs what comes out,
+    """Adds whose request it was, keeps a message on its one line, and scrubs what comes out,
     traceback included."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return scrub(super().formatMessage(record)).translate(_CONTROLS)
 
     def format(self, record: logging.LogRecord) -> str:
-        record.request_id = request_id.get()
+        notes = current()
+        record.request = notes.id if notes.user_id is None else f"{notes.id} user={notes.user_id}"
         return scrub(super().format(record))
+
+
+class GatewayJsonFormatter(JsonFormatter):
+    """The same as one JSON object a line: `time`, `level`, `logger`, `message`, `request_id`,
+    `user_id` where there is one, `exc_info` for a traceback, and what a line tells beside."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "%(levelname)s %(name)s %(message)s",
+            rename_fields={"levelname": "level", "name": "logger"},
+            timestamp="time",
+        )
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        notes = current()
+        log_data["request_id"] = notes.id
+        if notes.user_id is not None:
+            log_data["user_id"] = notes.user_id
+        # Each value by itself: scrubbing the line could break its quotes.
+        return {
+            name: scrub(value) if isinstance(value, str) else value
+            for name, value in super().process_log_record(log_data).items()
+        }
+
+
+FORMATTERS: Final[dict[str, dict[str, Any]]] = {
+    "line": {
+        "()": GatewayFormatter,
+        "format": "%(asctime)s %(levelname)s [%(request)s] %(name)s: %(message)s",
+    },
+    "json": {"()": GatewayJsonFormatter},
+}
 
 
 def refused_handshakes(record: logging.LogRecord) -> bool:
@@ -55,19 +95,14 @@ def refused_handshakes(record: logging.LogRecord) -> bool:
     return record.getMessage() != "ASGI callable returned without completing handshake."
 
 
-def config(level: str) -> dict[str, Any]:
-    """A dictConfig for web, worker and commands alike."""
+def config(level: str, format: str = "line") -> dict[str, Any]:
+    """A dictConfig for web, worker and commands alike. `format`: `line` or `json`."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {
-            "line": {
-                "()": GatewayFormatter,
-                "format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s",
-            }
-        },
+        "formatters": FORMATTERS,
         "filters": {"handshakes": {"()": lambda: refused_handshakes}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": format}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # Libraries speak up only when something is wrong.
@@ -81,6 +116,8 @@ def config(level: str) -> dict[str, Any]:
                 "kombu",
             )
         }
+        # What was asked for is written whatever else is not.
+        | {"mssproject.access": {"level": "INFO"}}
         | {"uvicorn.error": {"level": "WARNING", "filters": ["handshakes"]}}
         # The entry logs every refusal itself, of a broken form too.
         # Failed logins are rows of the audit log; axes would name their users here too.

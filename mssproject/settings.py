@@ -71,6 +71,9 @@ MSS_CORS_ORIGINS = frozenset(ENV.cors_origins)
 MSS_TRUSTED_PROXIES = ENV.trusted_proxies
 MSS_FORCE_HTTPS = ENV.force_https
 REDIS_URL = _secret(ENV.redis_url)
+MSS_ACCESS_LOG = ENV.access_log
+MSS_METRICS_TOKEN = _secret(ENV.metrics_token)
+SENTRY_DSN = _secret(ENV.sentry_dsn)
 
 # --- Django ----------------------------------------------------------------------------------
 DEBUG = False
@@ -305,5 +308,5 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_SCHEDULE_FILENAME = str(ENV.data_dir / "beat-schedule")
 CELERY_TIMEZONE = "UTC"
 
-LOGGING = logging_config(ENV.log_level)
+LOGGING = logging_config(ENV.log_level, ENV.log_format)
 LOGGING_CONFIG = "logging.config.dictConfig"

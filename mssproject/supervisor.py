@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -18,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlencode
+
+from prometheus_client.multiprocess import mark_process_dead
 
 from mssproject import demo, env
 
@@ -31,6 +34,8 @@ POLL_SECONDS: Final = 0.2
 # Connections that wait to be accepted.
 BACKLOG: Final = 2048
 WEB, WORKER = "web", "worker"
+# Where the processes count together what /metrics tells (prometheus_client reads it, too).
+METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @dataclass
@@ -69,10 +74,17 @@ class Child:
         code = self.process.poll()
         if code is None:
             return
+        self.forget_counts()
         self.failures = 0 if now - self.started_at > STEADY_SECONDS else self.failures + 1
         pause = BACKOFF_SECONDS[min(self.failures, len(BACKOFF_SECONDS) - 1)]
         say(f"{self.name} ended with code {code}; starting it again in {pause:g} s.")
         self.process, self.next_start = None, now + pause
+
+    def forget_counts(self) -> None:
+        """What it had open is open no more; what it counted stays."""
+        folder = self.environ.get(METRICS_FOLDER)
+        if self.process is not None and folder is not None:
+            mark_process_dead(self.process.pid, folder)
 
     def stop(self) -> None:
         """Ask it to end. It ends its own children in its own order."""
@@ -123,7 +135,8 @@ def main(arguments: list[str]) -> int:
             return 1
         if listener is None:
             return _supervise(settings, _workers(environ), None, "", is_demo)
-        with listener:
+        with listener, tempfile.TemporaryDirectory(prefix="mss-metrics-") as counted:
+            environ = {**environ, METRICS_FOLDER: counted}
             children = _web_processes(environ, settings.workers, listener.fileno())
             children += _workers(environ) if WORKER in parts else []
             return _supervise(settings, children, listener, setup_token, is_demo)

@@ -24,7 +24,6 @@ from comfyproxy.views import ComfyView
 from downloads import pages as downloads
 from mssproject import languages
 from mssproject.openapi.views import DocsView, SchemaView
-from mssproject.readiness import ready
 
 urlpatterns = [
     path("login", pages.LoginPage.as_view()),
@@ -49,7 +48,6 @@ urlpatterns = [
     path("reset", link_pages.ResetPage.as_view()),
     path("forgot", link_pages.ForgotPage.as_view()),
     path("generate_token", GenerateTokenView.as_view()),
-    path("readyz", ready),
     path("mss-login/texts.js", languages.texts_js),
     path("mss-login/texts.json", languages.texts_json),
     path("mss-login/api/schema", SchemaView.as_view()),

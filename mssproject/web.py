@@ -153,7 +153,7 @@ def main() -> None:
         date_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        log_config=logging_config(settings.log_level),
+        log_config=logging_config(settings.log_level, settings.log_format),
     )
     shared = None if listener is None else [socket.socket(fileno=listener)]
     server = uvicorn.Server(config)

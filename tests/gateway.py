@@ -167,6 +167,10 @@ class Gateway:
         """Start the server and wait until each of its processes answers."""
         number = int(self.env.get("MSS_WORKERS", "1"))
         if number > 1:
+            # Where they count together, as the supervisor has it.
+            counted = self.data_dir.with_suffix(".metrics")
+            counted.mkdir(exist_ok=True)
+            self.env["PROMETHEUS_MULTIPROC_DIR"] = str(counted)
             self._listener = socket.create_server(("127.0.0.1", self.port), backlog=2048)
         for _ in range(number):
             self.start_process()

@@ -215,6 +215,7 @@ def test_every_secret_may_come_from_a_file(tmp_path: Path, name: str) -> None:
         "DATABASE_URL": "postgres://h/d",
         "REDIS_URL": "redis://h",
         "MSS_SMTP_URL": "smtp://h",
+        "SENTRY_DSN": "https://key@h/1",
     }
     value = addresses.get(name, SECRET_VALUE)
     file = tmp_path / "secret"
@@ -233,6 +234,8 @@ def test_secrets_are_the_ones_that_say_so() -> None:
         "MSS_OWNER_PASSWORD",
         "MSS_SETUP_TOKEN",
         "MSS_SMTP_URL",
+        "MSS_METRICS_TOKEN",
+        "SENTRY_DSN",
     } == SECRETS
 
 

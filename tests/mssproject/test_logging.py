@@ -1,6 +1,7 @@
 """logging: no token survives a line, and a line stays one line."""
 
 import base64
+import json
 import logging
 import time
 from urllib.parse import quote
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mssproject.logging import GatewayFormatter, config, request_id, scrub
+from accounts import requestnotes
+from accounts.requestnotes import RequestNotes
+from mssproject.logging import GatewayFormatter, GatewayJsonFormatter, config, scrub
 
 URL_SAFE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 api_tokens = st.text(URL_SAFE, min_size=43, max_size=43).map("mss_".__add__)
@@ -67,6 +70,13 @@ def test_basic_credentials_are_hidden_whole() -> None:
     assert scrub(f"Authorization: Basic {encoded}") == "Authorization: Basic ***"
 
 
+def test_a_token_without_a_name_is_hidden_and_no_digest_is() -> None:
+    token = "aB3-" + "x" * 39
+    assert scrub(f"refused {token}.") == "refused ***."
+    for other in ("a1" * 32, "0123456789abcdef-0123-4567-89ab-cdef01234567", "x" * 43, token + "x"):
+        assert scrub(other) == other
+
+
 @given(st.text(st.characters(exclude_characters="=?&", exclude_categories=["Cs"]), max_size=40))
 def test_other_texts_stay_as_they_are(text: str) -> None:
     lowered = text.lower()
@@ -85,9 +95,11 @@ def formatted(message: str, *args: object, error: BaseException | None = None) -
 
 
 def test_line_carries_the_request_id_and_hides_arguments() -> None:
-    request_id.set("cafe0001")
+    requestnotes.begin(RequestNotes("cafe0001"))
     line = formatted("GET %s", "/view?token=abc")
     assert line.endswith(" INFO [cafe0001] test: GET /view?token=***")
+    requestnotes.note_user(12)
+    assert " INFO [cafe0001 user=12] test: hello" in formatted("hello")
 
 
 def test_traceback_is_scrubbed_and_keeps_its_lines() -> None:
@@ -111,3 +123,35 @@ def test_attacker_sends_beginnings_of_tokens_and_scrubbing_takes_no_time(text: s
     began = time.process_time()
     scrub(text)
     assert time.process_time() - began < 1
+
+
+def as_json(message: str, *args: object, error: BaseException | None = None, **beside: str) -> str:
+    info = None if error is None else (type(error), error, error.__traceback__)
+    record = logging.LogRecord("test", logging.INFO, __file__, 1, message, args, info)
+    record.__dict__.update(beside)
+    return GatewayJsonFormatter().format(record)
+
+
+def test_collector_gets_an_object_with_request_and_user() -> None:
+    requestnotes.begin(RequestNotes("cafe0002", user_id=7))
+    line = json.loads(as_json("GET %s", "/view?token=abc", path="/t/secret-thing/queue"))
+    assert line.pop("time")
+    assert line == {
+        "level": "INFO",
+        "logger": "test",
+        "message": "GET /view?token=***",
+        "request_id": "cafe0002",
+        "user_id": 7,
+        "path": "/t/***/queue",
+    }
+
+
+@given(st.text(max_size=60))
+def test_a_collectors_line_is_one_whole_object(message: str) -> None:
+    try:
+        raise ValueError("bad url http://x/?token=secret-thing")
+    except ValueError as error:
+        line = as_json('%s token=se"cret\\', message, error=error)
+    assert len(line.splitlines()) == 1
+    found = json.loads(line)
+    assert "secret-thing" not in found["exc_info"]

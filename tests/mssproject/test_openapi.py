@@ -17,6 +17,7 @@ from mssproject.openapi import comfyui, document, inspection
 from mssproject.openapi.operations import GATEWAY
 from mssproject.openapi.refusals import SHARED, meanings
 from mssproject.openapi.settings import TAGS
+from mssproject.probes import PROBES
 from tests.client import Client
 from tests.gateway import ROOT, Gateway
 
@@ -74,7 +75,7 @@ def test_every_address_of_the_gateways_own_is_described_and_no_other(
         for path, view in addresses(get_resolver().url_patterns)
         if path not in CATCH_ALL
         for method in methods_of(view)
-    }
+    } | {f"GET {path.decode()}" for path in PROBES}
     own = {key for key, each in operations(described).items() if "x-routes" not in each}
     assert len(there) > 80
     assert own == there

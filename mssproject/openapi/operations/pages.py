@@ -47,6 +47,9 @@ _READY: Final[Shape] = obj(
     database=_PART,
     comfyui=_PART,
     comfyui_worker=_PART,
+    broker=_PART,
+    worker=_PART,
+    downloader=_PART,
 )
 
 OPERATIONS: Final[Operations] = {
@@ -191,7 +194,20 @@ PLAIN: Final[Operations] = {
             200: Answer("They can.", {JSON: _READY}),
             503: Answer("They cannot.", {JSON: _READY}),
         },
-        "For load balancers and monitors.",
+        "For monitors. 200 with `degraded` where something is missing that people can do without "
+        "for a while.",
+    ),
+    "GET /healthz": Operation(
+        "Whether this web process lives",
+        {200: Answer("It does.", {JSON: obj(status=one_of("ok"))})},
+        "For load balancers and whoever starts it again. It asks nobody else.",
+    ),
+    "GET /metrics": Operation(
+        "Numbers for Prometheus",
+        {200: Answer("In its text format.", {"text/plain": TEXT})},
+        "With `MSS_METRICS_TOKEN` as bearer token; without one, only for the gateway's own "
+        "machine.",
+        refused={401: ("AUTH_REQUIRED", "TOKEN_INVALID"), 403: ("PERMISSION_DENIED",)},
     ),
     "GET /mss-login/texts.js": Operation(
         "The texts of the pages' scripts",

@@ -1,5 +1,6 @@
 """Two web processes are one gateway: what is changed through one holds in the other."""
 
+import re
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -201,3 +202,20 @@ def test_sent_frames_of_a_far_socket_reach_comfyui(
 
 def sent_up(comfy: FakeComfyThread) -> set[bytes]:
     return {record.body for record in comfy.requests if b"custom_up" in record.body}
+
+
+def test_monitor_who_asks_one_process_hears_of_both(fleet: Gateway, fleet_alice: Client) -> None:
+    both = clients(fleet, str(fleet_alice.token))
+
+    def answered() -> float:
+        found = re.search(
+            r'^mss_requests_total{lane="stream",status="200"} (\S+)$',
+            both[0].get("/metrics").text,
+            re.MULTILINE,
+        )
+        return float(found[1]) if found else 0.0
+
+    before = answered()
+    for client in both:
+        assert client.get("/history").status_code == 200
+    assert answered() == before + 2
