@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn._types import ASGI3Application
 from uvicorn.main import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from mssproject import env
 from mssproject.logging import config as logging_config
@@ -98,6 +99,15 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.logger.warning("Invalid HTTP request received.")
             self.send_400_response("")
+
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        socket_protocol = self.transport.get_protocol()
+        assert isinstance(socket_protocol, WebSocketsSansIOProtocol)
+        # A handshake with a body, more than 128 headers or one of more than 8 kB is none to the
+        # library (websockets 17). Uvicorn then says nothing and waits, for ever.
+        if not socket_protocol.handshake_initiated:
+            self._refuse(400, _UNREADABLE)
 
     def _wants_another_upgrade(self) -> bool:
         return self.parser.should_upgrade() and not self._should_upgrade()

@@ -38,7 +38,13 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 async def port() -> AsyncIterator[int]:
     number = free_port()
     config = uvicorn.Config(
-        echo, port=number, http=web.Protocol, lifespan="off", log_config=None, access_log=False
+        echo,
+        port=number,
+        http=web.Protocol,
+        ws="websockets-sansio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
     )
     server = uvicorn.Server(config)
     with contextlib.suppress(SystemExit):
@@ -99,4 +105,30 @@ async def test_tunnel_is_refused(port: int) -> None:
         answers = await reader.read()
     assert answers.startswith(b"HTTP/1.1 400 ")
     assert answers.count(b"HTTP/1.1") == 1
+    writer.close()
+
+
+SOCKET = (
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"Content-Length: 5\r\n\r\nhello",
+        b"Transfer-Encoding: chunked\r\n\r\n",
+        b"".join(b"x-%d: y\r\n" % number for number in range(150)) + b"\r\n",
+        b"Cookie: " + b"c" * 9000 + b"\r\n\r\n",
+    ],
+    ids=["body", "chunked body", "many headers", "long header"],
+)
+async def test_handshake_that_cannot_be_read_is_refused(port: int, more: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(SOCKET + more)
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"BAD_REQUEST"' in answer
     writer.close()
