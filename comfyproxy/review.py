@@ -202,7 +202,7 @@ def tag(seen: Mapping[int, str], value: str, *, actor: User, ip: str | None) -> 
     not for what its owner has put in its place."""
     hashes, missing, changed = {}, 0, 0
     for record in FileRecord.objects.filter(pk__in=seen):
-        now = _content_now(record)
+        now = _content_now(record, actor)
         if now is None:
             missing += 1
         elif now.version != seen[record.pk]:
@@ -214,10 +214,10 @@ def tag(seen: Mapping[int, str], value: str, *, actor: User, ip: str | None) -> 
     return Tagged(len(hashes), missing, changed)
 
 
-def _content_now(record: FileRecord) -> FileContent | None:
+def _content_now(record: FileRecord, actor: User) -> FileContent | None:
     """What a file is, or was last if ComfyUI cannot be asked."""
     try:
-        if async_to_sync(scoring.hash_of)(record.ref) is None:
+        if async_to_sync(scoring.hash_of)(record.ref, actor.pk) is None:
             return None
     except GatewayError:
         pass
