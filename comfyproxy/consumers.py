@@ -11,6 +11,7 @@ import orjson
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from accounts import iprules
 from accounts.authentication import identify
 from accounts.capabilities import Capability
 from accounts.credentials import find_credential
@@ -122,7 +123,7 @@ class SocketConsumer(AsyncWebsocketConsumer):
             self._give_up()
 
     async def _recheck(self) -> None:
-        """Revoked, expired, disabled, demoted: an open socket learns it within seconds."""
+        """Revoked, expired, disabled, demoted, blocked: an open socket learns it within seconds."""
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
             code = await self._verdict()
@@ -135,7 +136,10 @@ class SocketConsumer(AsyncWebsocketConsumer):
             credential = find_credential(
                 self.scope["headers"], self.scope["query_string"], query_allowed=True
             )
-            identity = await identify(credential, address_of(self.scope))
+            address = address_of(self.scope)
+            # What the entry asked of the handshake.
+            await iprules.require_admitted(address or "")
+            identity = await identify(credential, address)
         except Unauthenticated:
             return UNAUTHENTICATED
         except IpBlocked:
