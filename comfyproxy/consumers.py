@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # With the 5 s that an identity is remembered, an open socket ends within 10 s.
 RECHECK_SECONDS: Final = 4.5
+# A database that was cut off says nothing for many minutes. Longer than SQLite waits for a writer.
+DATABASE_SECONDS: Final = 25.0
 # For the closing frame of a client that does not read; then its connection is given up.
 CLOSE_SECONDS: Final = 10.0
 MAX_CLIENT_ID_CHARS: Final = 256
@@ -137,9 +139,10 @@ class SocketConsumer(AsyncWebsocketConsumer):
                 self.scope["headers"], self.scope["query_string"], query_allowed=True
             )
             address = address_of(self.scope)
-            # What the entry asked of the handshake.
-            await iprules.require_admitted(address or "")
-            identity = await identify(credential, address)
+            async with asyncio.timeout(DATABASE_SECONDS):
+                # What the entry asked of the handshake.
+                await iprules.require_admitted(address or "")
+                identity = await identify(credential, address)
         except Unauthenticated:
             return UNAUTHENTICATED
         except IpBlocked:

@@ -223,3 +223,19 @@ async def test_open_socket_ends_when_its_address_is_blocked(
     monkeypatch.setattr(iprules, "require_admitted", nobody)
     await connection.ended()
     assert connection.sent[-1] == {"type": "websocket.close", "code": code}
+
+
+async def test_open_socket_ends_when_the_database_does_not_answer(
+    connect: Callable[[], Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connect()
+    await connection.has_sent("accept", "send")
+
+    async def wait(credential: object, address: object) -> Identity:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(consumers, "DATABASE_SECONDS", 0.05, raising=False)
+    monkeypatch.setattr(consumers, "identify", wait)
+    await connection.ended()
+    assert connection.sent[-1] == {"type": "websocket.close", "code": 1012}
