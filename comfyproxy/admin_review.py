@@ -16,7 +16,6 @@ from comfyproxy.admin_files import types_seen
 from comfyproxy.longwork import EMPTY_QUARANTINE
 from comfyproxy.models import ContentVerdict, FileRecord, NsfwScan
 from comfyproxy.review import STATES, Tag, Wanted
-from comfyproxy.shownfiles import address_of
 
 PER_PAGE: Final = 48
 # What each button does to what is ticked: the tag, and how it is told.
@@ -47,7 +46,7 @@ class ReviewAdmin(LookedAtAdmin):
         query.pop("p", None)
         context = {
             "title": "Pictures",
-            "pictures": [(picture, address_of(picture.ref)) for picture in found],
+            "pictures": found,
             "page": page,
             "query": query.urlencode(),
             "states": STATES,
@@ -93,9 +92,12 @@ class ReviewAdmin(LookedAtAdmin):
             self.message_user(request, "Tick some pictures first.", messages.WARNING)
         elif what in _TAGS:
             tag, said = _TAGS[what]
-            number, missing = review.tag(ticked, tag, actor=actor, ip=ip)
-            rest = f" {missing} are not there any more." if missing else ""
-            self.message_user(request, f"{number} {said}.{rest}")
+            seen = {pk: request.POST.get(f"seen-{pk}", "") for pk in ticked}
+            done = review.tag(seen, tag, actor=actor, ip=ip)
+            rest = f" {done.missing} are not there any more." if done.missing else ""
+            if done.changed:
+                rest += f" {done.changed} changed meanwhile and are left as they are: look again."
+            self.message_user(request, f"{done.number} {said}.{rest}")
         elif what == "quarantine":
             number = review.put_away(ticked, actor=actor, ip=ip)
             self.message_user(request, f"{number} put into quarantine.")

@@ -11,7 +11,7 @@ import orjson
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from accounts import metrics
+from accounts import iprules, metrics
 from accounts.authentication import identify
 from accounts.capabilities import Capability
 from accounts.credentials import find_credential
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # With the 5 s that an identity is remembered, an open socket ends within 10 s.
 RECHECK_SECONDS: Final = 4.5
+# A database that was cut off says nothing for many minutes. Longer than SQLite waits for a writer.
+DATABASE_SECONDS: Final = 25.0
 # For the closing frame of a client that does not read; then its connection is given up.
 CLOSE_SECONDS: Final = 10.0
 MAX_CLIENT_ID_CHARS: Final = 256
@@ -128,7 +130,7 @@ class SocketConsumer(AsyncWebsocketConsumer):
             self._give_up()
 
     async def _recheck(self) -> None:
-        """Revoked, expired, disabled, demoted: an open socket learns it within seconds."""
+        """Revoked, expired, disabled, demoted, blocked: an open socket learns it within seconds."""
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
             code = await self._verdict()
@@ -141,7 +143,11 @@ class SocketConsumer(AsyncWebsocketConsumer):
             credential = find_credential(
                 self.scope["headers"], self.scope["query_string"], query_allowed=True
             )
-            identity = await identify(credential, address_of(self.scope))
+            address = address_of(self.scope)
+            async with asyncio.timeout(DATABASE_SECONDS):
+                # What the entry asked of the handshake.
+                await iprules.require_admitted(address or "")
+                identity = await identify(credential, address)
         except Unauthenticated:
             return UNAUTHENTICATED
         except IpBlocked:

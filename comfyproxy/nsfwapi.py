@@ -46,7 +46,7 @@ class MarkNsfwView(GatewayView):
         except errors.PermissionDenied:
             administrates = False
             _require_owner(ref, identity, is_nsfw)
-        sha256 = async_to_sync(_content)(ref)
+        sha256 = async_to_sync(_content)(ref, identity.user_id)
         if not administrates:
             _require_not_said_otherwise(sha256)
         value = ContentVerdict.Tag.NSFW if is_nsfw else ContentVerdict.Tag.SAFE
@@ -179,14 +179,14 @@ def _latest_scan() -> Answer | None:
     }
 
 
-async def _content(ref: FileRef) -> str:
+async def _content(ref: FileRef, user_id: int) -> str:
     """The hash of a file as it is now.
 
     Raises:
         NotFound, UpstreamUnreachable, UpstreamTimeout
     """
     # Its hash alone: the word of who asks wins over any score.
-    found = await scoring.hash_of(ref)
+    found = await scoring.hash_of(ref, user_id)
     if found is None:
         raise errors.NotFound("There is no such file.")
     return found.sha256

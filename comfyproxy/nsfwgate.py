@@ -43,7 +43,8 @@ async def require_file(
     standing = await verdicts.of_file(ref, version)
     decision, in_time = decide(standing, policy, is_picture=is_picture), True
     if decision is Decision.LOOK:
-        in_time = await scoring.look_soon(ref, policy, settings.NSFW_SECONDS)
+        seconds = settings.NSFW_SECONDS
+        in_time = await scoring.look_soon(ref, policy, identity.user_id, seconds)
         standing = await verdicts.of_file(ref, version)
         decision = decide(standing, policy, is_picture=is_picture)
     _require(decision, standing, policy, in_time)
@@ -62,7 +63,8 @@ async def require_bytes(data: bytes, filename: str, identity: Identity) -> None:
     standing = await verdicts.of_content(sha256)
     decision, in_time = decide(standing, policy, is_picture=is_picture), True
     if decision is Decision.LOOK:
-        in_time = await scoring.look_at_bytes_soon(data, sha256, policy, settings.NSFW_SECONDS)
+        seconds, user_id = settings.NSFW_SECONDS, identity.user_id
+        in_time = await scoring.look_at_bytes_soon(data, sha256, policy, user_id, seconds)
         standing = await verdicts.of_content(sha256)
         decision = decide(standing, policy, is_picture=is_picture)
     _require(decision, standing, policy, in_time)

@@ -1,8 +1,10 @@
 """Pictures for people to judge: which there are, what is known of each, what they decide."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlencode
 
 from asgiref.sync import async_to_sync
 from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Subquery
@@ -10,12 +12,15 @@ from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from accounts.audit import audit
 from accounts.errors import GatewayError
 from accounts.models import User
-from comfyproxy import nsfwpolicy, quarantine, scoring, verdicts
+from comfyproxy import nsfwpolicy, quarantine, scoring, upstream, verdicts
 from comfyproxy.files import FileRef
 from comfyproxy.models import ContentVerdict, FileContent, FileOwner, FileRecord
 from comfyproxy.nsfw.kinds import Kind, kind_of_name
 from comfyproxy.nsfw.standing import Decision, Policy, decide
+from comfyproxy.shownfiles import address_of
 
+# A page waits no longer until ComfyUI tells which versions there are of what nobody looked at.
+VERSION_SECONDS: Final = 3.0
 PICTURE_SUFFIXES: Final = (
     *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp", ".ico", ".tif", ".tiff"),
     *(".jxl", ".heic", ".svg", ".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".ogv"),
@@ -33,16 +38,23 @@ Tag = ContentVerdict.Tag
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One file on the page. `state` is one of STATES' keys, as it is now."""
+    """One file on the page. `state` is one of STATES' keys, as it is now; `version` is the one
+    that is shown, empty if nobody can tell."""
 
     record: FileRecord
     content: ContentVerdict | None
     owners: str
     state: str
+    version: str
 
     @property
     def ref(self) -> FileRef:
         return self.record.ref
+
+    @property
+    def address(self) -> str:
+        """Where it is shown. Another version has another: a browser may keep what it has seen."""
+        return f"{address_of(self.ref)}&{urlencode({'v': self.version})}"
 
     @property
     def is_video(self) -> bool:
@@ -74,7 +86,10 @@ def files(wanted: Wanted) -> QuerySet[FileRecord]:
         named |= Q(filename__iendswith=suffix)
     rows = (
         FileRecord.objects.filter(named, type__in=wanted.types, former=None)
-        .annotate(latest=Subquery(latest.values("content")[:1]))
+        .annotate(
+            latest=Subquery(latest.values("content")[:1]),
+            latest_version=Subquery(latest.values("version")[:1]),
+        )
         .order_by("-created_at", "-pk")
     )
     if wanted.username:
@@ -125,16 +140,38 @@ def _safe() -> QuerySet[ContentVerdict]:
 def pictures(rows: QuerySet[FileRecord]) -> list[Picture]:
     """A page of files with what is known of each, in a fixed number of queries."""
     owners = FileOwner.objects.select_related("user").order_by("user__username")
-    records = list(rows.prefetch_related(Prefetch("owners", owners)).annotate(now=F("latest")))
+    rows = rows.prefetch_related(Prefetch("owners", owners))
+    records = list(rows.annotate(now=F("latest"), version=F("latest_version")))
     hashes = [record.now for record in records if record.now]
+    asked = _versions([record for record in records if not record.version])
     contents = ContentVerdict.objects.in_bulk(hashes)
     policy = nsfwpolicy.policy_now()
     found = []
     for record in records:
         content = contents.get(record.now)
         names = dict.fromkeys(row.user.username for row in record.owners.all())
-        found.append(Picture(record, content, ", ".join(names), _state(record, content, policy)))
+        state = _state(record, content, policy)
+        version = record.version or asked[record.pk]
+        found.append(Picture(record, content, ", ".join(names), state, version))
     return found
+
+
+def _versions(records: Sequence[FileRecord]) -> dict[int, str]:
+    """Which version of each file ComfyUI has now; empty where it does not tell."""
+
+    async def version(ref: FileRef) -> str:
+        try:
+            async with asyncio.timeout(VERSION_SECONDS):
+                found = await upstream.version_of(ref.filename, ref.subfolder, ref.type)
+        except (GatewayError, TimeoutError):
+            return ""
+        return "" if found is None else found.tag
+
+    async def all_of_them() -> list[str]:
+        return await asyncio.gather(*(version(record.ref) for record in records))
+
+    told = async_to_sync(all_of_them)() if records else []
+    return dict(zip((record.pk for record in records), told, strict=True))
 
 
 def _state(record: FileRecord, content: ContentVerdict | None, policy: Policy) -> str:
@@ -150,28 +187,41 @@ def _state(record: FileRecord, content: ContentVerdict | None, policy: Policy) -
 # --- what people decide -------------------------------------------------------------------------
 
 
-def tag(records: Sequence[int], value: str, *, actor: User, ip: str | None) -> tuple[int, int]:
-    """Tag the contents of files: (files tagged, files that ComfyUI does not have any more)."""
-    hashes, missing = {}, 0
-    for record in FileRecord.objects.filter(pk__in=records):
-        sha256 = _content_now(record)
-        if sha256 is None:
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """How many files were tagged; how many are not there any more; how many are others by now
+    than whoever tagged them saw, and were left as they are."""
+
+    number: int
+    missing: int
+    changed: int
+
+
+def tag(seen: Mapping[int, str], value: str, *, actor: User, ip: str | None) -> Tagged:
+    """Tag the contents of files. `seen`: file → the version that was looked at; a tag is for that,
+    not for what its owner has put in its place."""
+    hashes, missing, changed = {}, 0, 0
+    for record in FileRecord.objects.filter(pk__in=seen):
+        now = _content_now(record, actor)
+        if now is None:
             missing += 1
+        elif now.version != seen[record.pk]:
+            changed += 1
         else:
-            hashes[record.pk] = sha256
+            hashes[record.pk] = now.content_id
     verdicts.tag(list(hashes.values()), value, actor)
     audit("nsfw.tagged", actor=actor, ip=ip, files=sorted(hashes), tag=value)
-    return len(hashes), missing
+    return Tagged(len(hashes), missing, changed)
 
 
-def _content_now(record: FileRecord) -> str | None:
-    """The hash of a file as it is, or as it was last if ComfyUI cannot be asked."""
-    known = FileContent.objects.filter(file=record).order_by("-seen_at", "-pk")
+def _content_now(record: FileRecord, actor: User) -> FileContent | None:
+    """What a file is, or was last if ComfyUI cannot be asked."""
     try:
-        found = async_to_sync(scoring.hash_of)(record.ref)
+        if async_to_sync(scoring.hash_of)(record.ref, actor.pk) is None:
+            return None
     except GatewayError:
-        return known.values_list("content_id", flat=True).first()
-    return None if found is None else found.sha256
+        pass
+    return FileContent.objects.filter(file=record).order_by("-seen_at", "-pk").first()
 
 
 def put_away(records: Sequence[int], *, actor: User, ip: str | None) -> int:

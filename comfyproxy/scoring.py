@@ -22,6 +22,7 @@ from django.conf import settings
 from accounts.dbthread import in_db_thread
 from accounts.errors import GatewayError
 from comfyproxy import nsfwpolicy, upstream, verdicts
+from comfyproxy.fairturns import FairTurns
 from comfyproxy.files import FileRef
 from comfyproxy.nsfw.errors import ClassifierBroken
 from comfyproxy.nsfw.kinds import HEAD_BYTES, Kind, kind_of
@@ -36,9 +37,10 @@ logger = logging.getLogger(__name__)
 MAX_BYTES: Final = 512 * 1024 * 1024
 # To learn a content's hash: who tags it needs no score.
 HASH_ONLY: Final = Policy(None, threshold=1, unknown_blocks=True)
-# Looked at together by one process, and waiting for it.
+# Looked at together by one process, and waiting for it; of these, one user's.
 PARALLEL: Final = 2
 MAX_WAITING: Final = 200
+MAX_WAITING_OF_USER: Final = 50
 # Of what crashes left in the folder of temporary files.
 LEFTOVER_SECONDS: Final = 24 * 3600
 _PIECE: Final = 1024 * 1024
@@ -47,23 +49,26 @@ Judge = tuple[str, str] | None
 
 # The classifier's child takes one file at a time.
 _judging = ThreadPoolExecutor(1, thread_name_prefix="nsfw")
-_slots: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]" = WeakKeyDictionary()
-_looking: "dict[object, asyncio.Task[object]]" = {}
+_turns: "WeakKeyDictionary[asyncio.AbstractEventLoop, FairTurns]" = WeakKeyDictionary()
+# With the user who asked first.
+_looking: "dict[object, tuple[asyncio.Task[object], int]]" = {}
 
 
-async def look_soon(ref: FileRef, policy: Policy, seconds: float) -> bool:
-    """Look at a file, once for all who wait for it; whether that was done in time. It goes on
-    when nobody waits any more."""
-    return await _in_time(ref, lambda: look(ref, policy), seconds)
+async def look_soon(ref: FileRef, policy: Policy, user_id: int, seconds: float) -> bool:
+    """Look at a file for that user, once for all who wait for it; whether that was done in time.
+    It goes on when nobody waits any more."""
+    return await _in_time(ref, lambda: look(ref, policy), user_id, seconds)
 
 
-async def look_at_bytes_soon(data: bytes, sha256: str, policy: Policy, seconds: float) -> bool:
+async def look_at_bytes_soon(
+    data: bytes, sha256: str, policy: Policy, user_id: int, seconds: float
+) -> bool:
     """As `look_soon`, at bytes that are at hand."""
 
     async def pieces() -> AsyncIterator[bytes]:
         yield data
 
-    return await _in_time(sha256, lambda: _take(pieces(), policy), seconds)
+    return await _in_time(sha256, lambda: _take(pieces(), policy), user_id, seconds)
 
 
 async def look(ref: FileRef, policy: Policy) -> Found | None:
@@ -88,10 +93,10 @@ async def look(ref: FileRef, policy: Policy) -> Found | None:
     return found
 
 
-async def hash_of(ref: FileRef) -> Found | None:
-    """As `look`, for its hash alone: nothing is written down of the bytes. Waits for its turn, as
-    many may ask at once."""
-    found = await _within_slots(lambda: look(ref, HASH_ONLY))
+async def hash_of(ref: FileRef, user_id: int) -> Found | None:
+    """As `look`, for its hash alone: nothing is written down of the bytes. Waits for that user's
+    turn, as many may ask at once."""
+    found = await _in_turn(lambda: look(ref, HASH_ONLY), user_id)
     assert found is None or isinstance(found, Found)
     return found
 
@@ -106,17 +111,25 @@ def remove_leftovers() -> None:
 # --- in time ------------------------------------------------------------------------------------
 
 
-async def _in_time(key: object, begin: Callable[[], Awaitable[object]], seconds: float) -> bool:
+async def _in_time(
+    key: object, begin: Callable[[], Awaitable[object]], user_id: int, seconds: float
+) -> bool:
     # The admin's pages run in loops of their own: one cannot wait for another's task.
     key = asyncio.get_running_loop(), key
-    task = _looking.get(key)
-    if task is None:
-        if len(_looking) >= MAX_WAITING:
+    found = _looking.get(key)
+    if found is None:
+        if not _has_room(user_id):
             return False
-        task = _looking[key] = asyncio.ensure_future(_within_slots(begin))
-        task.add_done_callback(lambda done: _over(key, done))
+        found = _looking[key] = asyncio.ensure_future(_in_turn(begin, user_id)), user_id
+        found[0].add_done_callback(lambda done: _over(key, done))
+    task, _ = found
     done, _ = await asyncio.wait({task}, timeout=seconds)
     return bool(done) and not task.cancelled() and task.exception() is None
+
+
+def _has_room(user_id: int) -> bool:
+    waiting = [whose for _, whose in list(_looking.values())]
+    return len(waiting) < MAX_WAITING and waiting.count(user_id) < MAX_WAITING_OF_USER
 
 
 def _over(key: object, task: "asyncio.Task[object]") -> None:
@@ -129,9 +142,9 @@ def _over(key: object, task: "asyncio.Task[object]") -> None:
         logger.error("a file could not be looked at", exc_info=error)
 
 
-async def _within_slots(begin: Callable[[], Awaitable[object]]) -> object:
+async def _in_turn(begin: Callable[[], Awaitable[object]], user_id: int) -> object:
     loop = asyncio.get_running_loop()
-    async with _slots.setdefault(loop, asyncio.Semaphore(PARALLEL)):
+    async with _turns.setdefault(loop, FairTurns(PARALLEL)).turn(user_id):
         return await begin()
 
 

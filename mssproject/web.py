@@ -10,10 +10,12 @@ import resource
 import socket
 import sys
 
+import httptools
 import uvicorn
 from uvicorn._types import ASGI3Application
 from uvicorn.main import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from mssproject import env
 from mssproject.logging import config as logging_config
@@ -35,7 +37,8 @@ _HEAD_TOO_LARGE = b'{"error":"The request\'s headers are too large.","code":"TOO
 
 class Protocol(HttpToolsProtocol):
     """Uvicorn's, except that a request's head is bounded in size and time, that trailers are
-    dropped, and that even what cannot be parsed is refused as JSON."""
+    dropped, that an upgrade to anything but a WebSocket is not taken up (RFC 9110, 7.8), and that
+    even what cannot be parsed is refused as JSON."""
 
     # What has come since the last piece of a body or the end of a head: the head itself,
     # chunk extensions, trailers.
@@ -43,6 +46,8 @@ class Protocol(HttpToolsProtocol):
     _in_head = True
     _head_timer: asyncio.TimerHandle | None = None
     _served: RequestResponseCycle | None = None
+    # The head of a request that wants to be upgraded to something else, without that wish.
+    _without_upgrade = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -65,10 +70,47 @@ class Protocol(HttpToolsProtocol):
         if self._in_head and self._head_timer is None:
             self._start_head_timer()
         self._other_bytes += len(data)
-        super().data_received(data)
+        self._parse(data)
         # What the count is set back by, if it came with `data`, has done so by now.
         if self._other_bytes > MAX_HEAD_BYTES:
             self._refuse(431, _HEAD_TOO_LARGE)
+
+    def _parse(self, data: bytes) -> None:
+        """As uvicorn's `data_received`. But where the parser stops for an upgrade that is not to be
+        had, uvicorn (0.54) drops the rest and takes the request for one without a body. What came
+        later of that body was a request of its own then, which no proxy in front had seen, and its
+        answer that of whoever the proxy's connection served next."""
+        self._unset_keepalive_if_required()
+        left = memoryview(data)
+        try:
+            while True:
+                try:
+                    self.parser.feed_data(left)
+                    return
+                except httptools.HttpParserUpgrade as stopped:
+                    if self._should_upgrade():
+                        self.handle_websocket_upgrade()
+                        return
+                    left = left[stopped.args[0] :]
+                # A new one: the former takes nothing more if the client wanted it closed.
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                self.parser.feed_data(self._without_upgrade)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("")
+
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        socket_protocol = self.transport.get_protocol()
+        assert isinstance(socket_protocol, WebSocketsSansIOProtocol)
+        # A handshake with a body, more than 128 headers or one of more than 8 kB is none to the
+        # library (websockets 17). Uvicorn then says nothing and waits, for ever.
+        if not socket_protocol.handshake_initiated:
+            self._refuse(400, _UNREADABLE)
+
+    def _wants_another_upgrade(self) -> bool:
+        return self.parser.should_upgrade() and not self._should_upgrade()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Behind the body come trailers; nothing here reads any, and uvicorn would keep all.
@@ -76,6 +118,16 @@ class Protocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._wants_another_upgrade():
+            method = self.parser.get_method()
+            if method == b"CONNECT":  # wants it by itself
+                raise httptools.HttpParserError("this is no tunnel")
+            version = self.parser.get_http_version().encode()
+            kept = (pair for pair in self.headers if pair[0] != b"upgrade")
+            lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+            lines += [b"%b: %b" % pair for pair in kept]
+            self._without_upgrade = b"\r\n".join([*lines, b"", b""])
+            return
         self._stop_head_timer()
         self._in_head = False
         self._other_bytes = 0
@@ -86,6 +138,8 @@ class Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._wants_another_upgrade():
+            return
         self._in_head = True
         self._other_bytes = 0
         super().on_message_complete()

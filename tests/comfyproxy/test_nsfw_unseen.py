@@ -85,5 +85,28 @@ async def test_many_who_ask_for_hashes_wait_their_turn(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(scoring, "look", look)
     refs = [FileRef("input", "", f"{number}.png") for number in range(20)]
-    await asyncio.gather(*map(scoring.hash_of, refs))
+    await asyncio.gather(*(scoring.hash_of(ref, 1) for ref in refs))
     assert most == scoring.PARALLEL
+
+
+async def test_user_with_many_pictures_holds_up_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def look(ref: FileRef, policy: Policy) -> None:
+        await asyncio.sleep(0.02)
+
+    def ask(user_id: int, number: int, seconds: float) -> "asyncio.Task[bool]":
+        ref = FileRef("input", str(user_id), f"{number}.png")
+        policy = Policy(JUDGE, 0.5, unknown_blocks=True)
+        return asyncio.ensure_future(scoring.look_soon(ref, policy, user_id, seconds))
+
+    monkeypatch.setattr(scoring, "look", look)
+    many = [ask(1, number, 60) for number in range(scoring.MAX_WAITING + 50)]
+    await asyncio.sleep(0)
+    # Their turns come between those of the first: not after all of them, which takes 0.5 s.
+    few = [ask(user_id, 0, 0.2) for user_id in (2, 3, 4)]
+    assert await asyncio.gather(*few) == [True, True, True]
+    assert sum(await asyncio.gather(*many)) == scoring.MAX_WAITING_OF_USER
+    # Whoever waited and is done may come again.
+    assert await ask(1, 0, 5)
+    assert not scoring._looking

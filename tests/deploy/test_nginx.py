@@ -291,6 +291,18 @@ def test_log_of_the_proxy_holds_no_token_and_no_query(front: Front, alice: Clien
     assert "secret" not in front.access_log and "token" not in front.access_log
 
 
+def test_no_log_of_the_proxy_holds_a_token_where_a_machine_is_down(
+    front: Front, alice: Client
+) -> None:
+    """One of the two is, and is tried again and again."""
+    for _ in range(6):
+        alice.get("/t/mss_secretsecretsecretsecret/queue?token=mss_othersecretothersecret")
+        alice.get("/queue?token=mss_othersecretothersecret")
+    logs = list(front.folder.glob("*.log"))
+    assert {"error.log", "mss-login.error.log", "mss-login.log"} <= {log.name for log in logs}
+    assert [log.name for log in logs if "secret" in log.read_text()] == []
+
+
 @pytest.mark.parametrize(("answers", "code"), [(True, 0), (False, 1)])
 def test_health_of_a_container_is_whether_its_web_process_answers(
     front: Front, answers: bool, code: int

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError
 
+from accounts import iprules
 from accounts.errors import IpBlocked, TokenRevoked
 from accounts.identity import Identity
 from comfyproxy import clientsocket, consumers
@@ -33,6 +34,7 @@ class Connection:
         self.writable.set()
         scope = {
             "type": "websocket",
+            "client": ("192.0.2.7", 4711),
             "query_string": b"clientId=tab",
             "headers": [],
             SCOPE_KEY: Admitted(Match(ROUTES[0]), canonical(b"/ws"), identity(ALICE)),
@@ -78,7 +80,12 @@ async def connect(
 
     monkeypatch.setattr(consumers, "hub", hub)
     monkeypatch.setattr(clientsocket, "Outbox", partial(Outbox, event_limit=1000))
+
+    async def everybody(address: str) -> None:
+        assert address == "192.0.2.7"
+
     monkeypatch.setattr(consumers, "identify", identify)
+    monkeypatch.setattr(iprules, "require_admitted", everybody)
     monkeypatch.setattr(consumers, "CLOSE_SECONDS", 0.05)
     monkeypatch.setattr(consumers, "RECHECK_SECONDS", 0.02)
     yield new
@@ -194,3 +201,41 @@ async def test_open_socket_is_asked_again_who_it_is(
     upstream.sockets[0].event("progress", prompt_id=MINE)
     await turns()
     assert len(connection.sent) == before
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [(IpBlocked(), 4403), (DatabaseError("locked"), 1012)],
+    ids=["blocked", "no database"],
+)
+async def test_open_socket_ends_when_its_address_is_blocked(
+    failure: Exception,
+    code: int,
+    connect: Callable[[], Connection],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = connect()
+    await connection.has_sent("accept", "send")
+
+    async def nobody(address: str) -> None:
+        raise failure
+
+    monkeypatch.setattr(iprules, "require_admitted", nobody)
+    await connection.ended()
+    assert connection.sent[-1] == {"type": "websocket.close", "code": code}
+
+
+async def test_open_socket_ends_when_the_database_does_not_answer(
+    connect: Callable[[], Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connect()
+    await connection.has_sent("accept", "send")
+
+    async def wait(credential: object, address: object) -> Identity:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(consumers, "DATABASE_SECONDS", 0.05, raising=False)
+    monkeypatch.setattr(consumers, "identify", wait)
+    await connection.ended()
+    assert connection.sent[-1] == {"type": "websocket.close", "code": 1012}

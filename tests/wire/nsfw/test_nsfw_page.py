@@ -1,6 +1,13 @@
 """The admin's page of pictures in a real browser: blurred, ticked, judged, put away."""
 
+import re
+from html import unescape
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.accounts.acting import session
@@ -8,6 +15,7 @@ from tests.browser import Browser
 from tests.cast import ADMIN, BOB
 from tests.chromium import complaints, log_in
 from tests.client import Client
+from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.judge import GREEN, RED
 from tests.prompts import file_of, run, save
@@ -107,3 +115,34 @@ def test_page_shows_each_state_and_takes_any_filter(
         assert page.status_code == 200, query
     shown = browser.get(f"{PAGE}?state={state}&user=alice").text
     assert (file["filename"] in shown) == (state in ("", "safe", "nonsense"))
+
+
+def approve(browser: Browser, html: str, filename: str) -> str:
+    """Tick that picture on a page that was loaded, approve it; what is said then."""
+    tile = next(part for part in html.split("<li ") if f">{filename}</a>" in part)
+    fields = re.findall(r'name="(file|seen-\d+)" value="([^"]*)"', tile)
+    token = re.findall(r'name="csrfmiddlewaretoken" value="([^"]*)"', html)[0]
+    data = {name: unescape(value) for name, value in fields}
+    browser.post(PAGE, data={**data, "csrfmiddlewaretoken": token, "do": "safe"})
+    return browser.get(PAGE).text
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["judged before", "not judged before"])
+def test_administrator_does_not_approve_what_took_the_place_of_what_they_saw(
+    strict: Gateway, bob: Client, comfy: FakeComfyThread, is_known: bool
+) -> None:
+    file: dict[str, Any] = file_of(run(bob, save("swapped", color=GREEN + 33)))
+    if is_known:
+        strict.run(WORK)
+    browser = Browser(strict.url, session(strict, ADMIN))
+    seen = browser.get(f"{PAGE}?user=bob").text
+    target = BytesIO()
+    Image.new("RGB", (16, 16), (224, 33 + is_known, 33)).save(target, "PNG")
+    path = Path(comfy.base_dir) / "output" / file["subfolder"] / file["filename"]
+    path.write_bytes(target.getvalue())
+    said = approve(browser, seen, file["filename"])
+    assert "0 tagged as not explicit. 1 changed meanwhile" in said
+    assert f">{file['filename']}</a>" not in browser.get(f"{PAGE}?user=bob&state=tagged").text
+    # Once it was looked at, it is theirs to say.
+    said = approve(browser, browser.get(f"{PAGE}?user=bob").text, file["filename"])
+    assert "1 tagged as not explicit." in said
