@@ -3,11 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 from types import TracebackType
 from typing import Self
 
-from tests.gateway import ROOT, Gateway
+from tests import forkserver
+from tests.gateway import Gateway
 
 COMMAND = ["-m", "celery", "-A", "mssproject", "worker", "-Q", "downloads", "-P", "threads"]
 ALONE = ["--concurrency", "5", "--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -23,12 +23,10 @@ class DownloadWorker:
 
     def __enter__(self) -> Self:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *COMMAND, *ALONE],
-                cwd=ROOT,
+            self._process = forkserver.start(
+                [*COMMAND, *ALONE],
                 env=self._gateway.env,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=log.fileno(),
                 start_new_session=True,
             )
         self.wake()

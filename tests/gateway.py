@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ import psutil
 import redis
 import requests
 
-from tests import stack
+from tests import forkserver, stack
 from tests.cast import CREATE, PASSWORD, Person
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,13 +48,13 @@ def _migrated_database() -> Path:
     """An SQLite file with all tables and nothing of any one gateway. Made once per test run."""
     folder = tempfile.TemporaryDirectory(prefix="mss-migrated-")
     atexit.register(folder.cleanup)
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity=0"],
-        cwd=ROOT,
+    code, said = forkserver.output(
+        ["manage.py", "migrate", "--verbosity=0"],
         env={**os.environ, "MSS_DATA_DIR": folder.name},
-        check=True,
-        timeout=120,
+        seconds=120,
     )
+    if code != 0:
+        raise RuntimeError(said)
     return Path(folder.name) / DATABASE_NAME
 
 
@@ -66,29 +65,25 @@ class Console:
     """
 
     def __init__(self, env: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.console"],
-            cwd=ROOT,
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        (asked, ask), (told, tell) = os.pipe(), os.pipe()
+        self._process = forkserver.start(["-m", "tests.console"], env=env, stdin=asked, stdout=tell)
+        os.close(asked)
+        os.close(tell)
+        self._ask, self._told = os.fdopen(ask, "w"), os.fdopen(told)
 
     def run(self, code: str, **names: Any) -> Any:
         """Execute `code` with `names` defined; the JSON value of its `result` variable."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"code": code, "names": names}) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
+        self._ask.write(json.dumps({"code": code, "names": names}) + "\n")
+        self._ask.flush()
+        answer = json.loads(self._told.readline())
         if "error" in answer:
             raise RuntimeError(answer["error"])
         return answer["result"]
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._ask.close()
         self._process.wait(10)
+        self._told.close()
 
 
 class Gateway:
@@ -149,20 +144,6 @@ class Gateway:
                 self.setup_token = line.split()[1]
         return self
 
-    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run manage.py; raise if it fails."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        if done.returncode != 0:
-            raise RuntimeError(done.stdout + done.stderr)
-        return done
-
     def start(self) -> Self:
         """Start the server and wait until each of its processes answers."""
         number = int(self.env.get("MSS_WORKERS", "1"))
@@ -187,12 +168,10 @@ class Gateway:
         shared = () if self._listener is None else (self._listener.fileno(),)
         arguments = [argument for fd in shared for argument in ("--listener", str(fd))]
         with self.log_path.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "mssproject.web", *arguments],
-                cwd=ROOT,
+            process = forkserver.start(
+                ["-m", "mssproject.web", *arguments],
                 env=self.env,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=log.fileno(),
                 pass_fds=shared,
             )
         self.processes.append(process)
