@@ -77,6 +77,9 @@ class Requests:
     per_second: Compared
     p50_ms: Compared
     p99_ms: Compared
+    # The same with nginx in the place of what is direct.
+    nginx_per_second: Compared
+    nginx_p50_ms: Compared
     # Per request: the gateway's CPU, and the load generator's.
     gateway_cpu_us: float
     own_cpu_us: float
@@ -103,16 +106,20 @@ def _requests(stage: Stage, plan: Plan, name: str, message: bytes, connections: 
 
     stage.measure(rawhttp.small_requests, stage.gateway.port, message, connections, WARM_UP_SECONDS)
     with Watch(stage.gateway.pid) as watch:
-        rounds = _in_turn(stage, plan.rounds, one)
+        rounds = []
+        for _ in range(plan.rounds):
+            rounds.append((one(stage.direct), one(stage.gateway.port), one(stage.nginx)))
     return Requests(
         name=name,
         lane=stage.lanes[f"GET {name}"],
         connections=connections,
-        per_second=compared([(d.per_second, g.per_second) for d, g in rounds]),
-        p50_ms=compared([(d.p50_ms, g.p50_ms) for d, g in rounds]),
-        p99_ms=compared([(d.p99_ms, g.p99_ms) for d, g in rounds]),
-        gateway_cpu_us=watch.cpu_seconds / sum(g.answered for _, g in rounds) * 1e6,
-        own_cpu_us=statistics.median(d.own_cpu_us for d, _ in rounds),
+        per_second=compared([(d.per_second, g.per_second) for d, g, _ in rounds]),
+        p50_ms=compared([(d.p50_ms, g.p50_ms) for d, g, _ in rounds]),
+        p99_ms=compared([(d.p99_ms, g.p99_ms) for d, g, _ in rounds]),
+        nginx_per_second=compared([(n.per_second, g.per_second) for _, g, n in rounds]),
+        nginx_p50_ms=compared([(n.p50_ms, g.p50_ms) for _, g, n in rounds]),
+        gateway_cpu_us=watch.cpu_seconds / sum(g.answered for _, g, _ in rounds) * 1e6,
+        own_cpu_us=statistics.median(d.own_cpu_us for d, _, _ in rounds),
     )
 
 

@@ -28,6 +28,10 @@ from bench.watch import MB
 _PACKAGES: Final = ("uvicorn", "uvloop", "httptools", "websockets", "aiohttp", "channels", "Django")
 
 
+# Connections → the share of nginx's requests a second that is wanted.
+OF_NGINX: Final = {1: 0.65, 16: 0.8}
+
+
 @dataclass(frozen=True)
 class Results:
     """Everything that one run measured."""
@@ -59,8 +63,8 @@ def tables(results: Results) -> list[Table]:
 
 def _requests(found: Sequence[Requests]) -> Table:
     columns = [
-        *("GET", "lane", "connections", "direct/s", "gateway/s", "ratio"),
-        *("p50 direct", "p50 gateway", "p99 direct", "p99 gateway", "gateway's CPU"),
+        *("GET", "lane", "connections", "direct/s", "gateway/s", "ratio", "nginx/s", "of nginx"),
+        *("p50 direct", "p50 nginx", "p50 gateway", "p99 direct", "p99 gateway", "gateway's CPU"),
     ]
     rows = [
         (
@@ -70,10 +74,17 @@ def _requests(found: Sequence[Requests]) -> Table:
             f"{item.per_second.direct:.0f}",
             f"{item.per_second.gateway:.0f}",
             f"{item.per_second.ratio:.2f}",
+            f"{item.nginx_per_second.direct:.0f}",
+            f"{item.nginx_per_second.ratio:.2f}",
             *(
                 f"{value:.2f} ms"
-                for pair in (item.p50_ms, item.p99_ms)
-                for value in (pair.direct, pair.gateway)
+                for value in (
+                    item.p50_ms.direct,
+                    item.nginx_p50_ms.direct,
+                    item.p50_ms.gateway,
+                    item.p99_ms.direct,
+                    item.p99_ms.gateway,
+                )
             ),
             f"{item.gateway_cpu_us:.0f} µs",
         )
@@ -187,6 +198,13 @@ def targets(results: Results) -> Table:
             ratio = item.per_second.ratio
             name = f"{item.name}: 0.35 of direct at {item.connections} connections"
             judge(name, ratio >= 0.35, f"{ratio:.2f}")
+        wanted = OF_NGINX[item.connections]
+        ratio = item.nginx_per_second.ratio
+        name = f"{item.name}: {wanted} of nginx at {item.connections} connections"
+        judge(name, ratio >= wanted, f"{ratio:.2f}")
+        if item.connections == 1:
+            over = item.nginx_p50_ms.added
+            judge(f"{item.name}: at most 0.3 ms over nginx", over <= 0.3, f"{over:.2f} ms")
     for transfer in results.transfers:
         if transfer.rate is not None:
             ratio = transfer.rate.ratio

@@ -14,6 +14,7 @@ from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from PIL import Image
 
+from bench.nginx import nginx
 from bench.watch import counts_writes
 from tests.gateway import ROOT, Gateway, free_port
 
@@ -89,8 +90,9 @@ ROUTES: Final = (
 class Stage:
     """Starts everything, and stops it at the end, also after an error.
 
-    `direct` and `gateway.port` are the two ports to compare; `lanes` says which lane serves
-    each of ROUTES; `prompt_id` is a prompt of the user; `image` the address of a picture.
+    `direct` and `gateway.port` are the two ports to compare, `nginx` a third beside them; `lanes`
+    says which lane serves each of ROUTES; `prompt_id` is a prompt of the user; `image` the address
+    of a picture.
     """
 
     def __init__(self) -> None:
@@ -112,6 +114,7 @@ class Stage:
         self.folder = Path(self._stack.enter_context(folder))
         self.counts_writes = counts_writes(self.folder)
         self.direct = self._start_comfy(self.folder / "comfy")
+        self.nginx = self._stack.enter_context(nginx(self.folder / "nginx", self.direct))
         prompt_ids = self._queued_prompts()
         self.prompt_id: str = prompt_ids[0]
         self._data = self.folder / "data"
