@@ -13,7 +13,7 @@ from django.utils import timezone
 from filelock import FileLock, Timeout
 
 from accounts.audit import audit
-from mssproject import presence
+from mssproject import __version__, presence
 from mssproject.backup import (
     archive,
     counters,
@@ -59,7 +59,7 @@ def make(target: Path, progress: Progress, *, without_keys: bool = False) -> Man
         made = Manifest(
             format=manifest.FORMAT,
             product=manifest.PRODUCT,
-            version=manifest.version(),
+            version=__version__,
             made_at=timezone.now(),
             database=connection.vendor,
             migrations=state,

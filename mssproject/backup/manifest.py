@@ -1,14 +1,13 @@
 """What a backup says about itself."""
 
 import json
-import tomllib
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mssproject import __version__
 from mssproject.backup.errors import BackupError, Damaged
-from mssproject.env import BASE_DIR
 
 PRODUCT: Final = "mss-login-django"
 # What a reader has to understand. It grows when an older reader would misread a backup.
@@ -78,17 +77,8 @@ def read(data: bytes) -> Manifest:
         if given["format"] > FORMAT:
             raise BackupError(
                 f"This backup was made by a newer gateway ({given['version']}), in a form that "
-                f"this one ({version()}) does not know. Restore it with that version."
+                f"this one ({__version__}) does not know. Restore it with that version."
             )
         return Manifest.model_validate(given)
     except (ValidationError, ValueError, KeyError, TypeError):
         raise Damaged("The backup's manifest cannot be read.") from None
-
-
-def version() -> str:
-    """Of the gateway that runs this."""
-    try:
-        project = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]
-    except OSError:
-        return "unknown"
-    return str(project["version"])

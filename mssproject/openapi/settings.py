@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from mssproject import __version__
+
 _DESCRIPTION: Final = """\
 User management in front of ComfyUI: the gateway's own addresses, and ComfyUI's as one meets them
 through it. A typical app: `POST /mss-login/generate_token` → `GET /mss-login/api/me` →
@@ -49,7 +51,7 @@ TAGS: Final = (
 )
 SPECTACULAR_SETTINGS: Final[dict[str, Any]] = {
     "TITLE": "MSS-Login for Django",
-    "VERSION": "1",
+    "VERSION": __version__,
     "DESCRIPTION": _DESCRIPTION,
     "OAS_VERSION": "3.1.0",
     # Wherever the document was fetched from.

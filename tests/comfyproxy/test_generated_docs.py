@@ -59,6 +59,7 @@ def test_an_operator_prints_the_settings_in_force_and_no_secret(settings: Settin
     given["DATABASE_URL"] = f"postgres://me:{secret}@db/name"
     given["MSS_SMTP_URL"] = f"smtps://me:{secret}@mail.example"
     given["REDIS_URL"] = f"redis://:{secret}@cache:6379/0"
+    given["SENTRY_DSN"] = f"https://{secret}@sentry.example/1"
     settings.ENV = load({**given, "MSS_OWNER_USERNAME": "olga"})
     out = printed("show_config")
     assert secret not in out

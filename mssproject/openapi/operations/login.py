@@ -112,7 +112,7 @@ _TO_TOKENS: Final = Operation("Where tokens are made", moved("To the account pag
 _WRONG: Final = {401: ("INVALID_CREDENTIALS",), 429: ("LOCKED_OUT",)}
 _BAD_LINK: Final = {401: ("TOKEN_INVALID",)}
 _PROOF: Final = {
-    400: ("INVALID_CODE", "NO_SETUP", "MFA_ENABLED"),
+    400: ("INVALID_CODE", "NO_SETUP"),
     401: (
         "AUTH_REQUIRED",
         "TOKEN_INVALID",
@@ -124,7 +124,7 @@ _PROOF: Final = {
 }
 _AGAIN: Final = {
     **_PROOF,
-    400: ("INVALID_CODE", "PROOF_REQUIRED", "MFA_OFF", "MFA_ENABLED"),
+    400: ("INVALID_CODE", "PROOF_REQUIRED", "MFA_OFF"),
 }
 METHODS: Final = {"methods": said("Of `PROOF_REQUIRED`: what may be sent.", array(TEXT))}
 _FIRST: Final = {
@@ -267,7 +267,7 @@ OPERATIONS: Final[Operations] = {
         ProofSerializer,
         BOTH,
         needs_body=False,
-        refused=_AGAIN,
+        refused={**_AGAIN, 409: ("MFA_ENABLED",)},
         refusal_fields=METHODS,
     ),
     "POST /mss-login/api/mfa/verify-setup": Operation(

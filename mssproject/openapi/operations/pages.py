@@ -63,7 +63,7 @@ OPERATIONS: Final[Operations] = {
         body=obj({"begin": TEXT, "code": TEXT}),
         kinds=(FORM,),
         refused={
-            400: ("INVALID_CODE", "NO_SETUP", "MFA_ENABLED"),
+            400: ("INVALID_CODE", "NO_SETUP"),
             401: ("TOKEN_INVALID", "TOKEN_EXPIRED"),
             429: ("LOCKED_OUT",),
         },

@@ -34,7 +34,7 @@ _LOGIN_401: Final = ("TOKEN_INVALID", "TOKEN_EXPIRED")
 _ANY_401: Final = ("AUTH_REQUIRED", "TOKEN_REVOKED", "INVALID_CREDENTIALS", *_LOGIN_401)
 _CODES: Final = ("INVALID_CODE", "NO_PASSKEY", "NO_HOST_NAME", "PROOF_REQUIRED", "PASSKEY_REFUSED")
 _REFUSED: Final[dict[int, Any]] = {
-    400: (*_CODES, "TOO_MANY"),
+    400: _CODES,
     401: _ANY_401,
     429: ("LOCKED_OUT",),
 }
@@ -88,7 +88,7 @@ OPERATIONS: Final[Operations] = {
         "With the second factor, or where there is none with the password.",
         BeginPasskeySerializer,
         needs_body=False,
-        refused=_REFUSED,
+        refused={**_REFUSED, 409: ("TOO_MANY",)},
         refusal_fields=METHODS,
     ),
 }
