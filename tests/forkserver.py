@@ -202,8 +202,9 @@ def serve(control: socket.socket) -> None:
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    watched: list[Any] = [control, woken]
     while True:
-        readable, _, _ = select.select([control, woken], [], [])
+        readable = select.select(watched, [], [])[0]
         if woken in readable:
             os.read(woken, 4096)
             _reap(control)

@@ -42,7 +42,8 @@ def rows(gateway: Gateway, *prompt_ids: str) -> list[list[Any]]:
 
 
 def readiness(client: Client) -> tuple[int, dict[str, str]]:
-    """What /readyz says once it has looked again: it keeps an answer for two seconds."""
+    """What /readyz says once it has looked again: it keeps an answer for two seconds. Here no
+    worker runs, whose tasks the tests do themselves; that makes each answer `degraded`."""
     time.sleep(2.1)
     answer = client.get("/readyz")
     assert answer.headers["Cache-Control"] == "no-store"
@@ -106,10 +107,9 @@ def test_prompts_that_a_restart_lost_are_not_left_running(
     shaky.come_back()
     shaky_gateway.run(RECONCILE)
     assert [row[:2] for row in rows(shaky_gateway, running, waiting)] == [["lost", False]] * 2
-    assert readiness(shaky_alice) == (
-        200,
-        {"status": "ok", "database": "ok", "comfyui": "ok", "comfyui_worker": "ok"},
-    )
+    status, parts = readiness(shaky_alice)
+    told = [parts[name] for name in ("database", "broker", "comfyui", "comfyui_worker")]
+    assert (status, told) == (200, ["ok"] * 4)
 
 
 def test_dead_worker_is_noticed_and_a_restart_cures_it(
@@ -144,4 +144,4 @@ def test_prompt_that_shows_no_life_is_a_warning(
     assert parts["comfyui_worker"].startswith("The running prompt shows no sign of life")
     calm_down(shaky)
     shaky_gateway.run(RECONCILE)
-    assert readiness(shaky_alice)[1]["status"] == "ok"
+    assert readiness(shaky_alice)[1]["comfyui_worker"] == "ok"
