@@ -1,7 +1,10 @@
-"""The only module that talks to ComfyUI: JSON, streams, sockets, over one connection pool.
+"""The only module that talks to ComfyUI: JSON, streams, sockets.
 
-Raises UpstreamUnreachable and UpstreamTimeout, and nothing of aiohttp's; BadRequest where an
-address is longer than ComfyUI takes.
+What only reads goes over a client of our own (`httpreads`), which takes a fraction of aiohttp's
+time; everything else, and ComfyUI behind TLS, through aiohttp.
+
+Raises UpstreamUnreachable and UpstreamTimeout, and nothing of theirs; BadRequest where an address
+is longer than ComfyUI takes.
 """
 
 import asyncio
@@ -13,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import perf_counter
-from typing import Any, Final
-from urllib.parse import quote, urlencode
+from typing import Any, Final, Protocol
+from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 import orjson
@@ -23,6 +26,8 @@ from yarl import URL
 
 from accounts import metrics
 from accounts.errors import BadRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
+from comfyproxy import httpreads
+from comfyproxy.httpreads import NotThere, Reads
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +50,7 @@ _FILE_ETAG: Final = re.compile(r'"([0-9a-f]{8,20})-[0-9a-f]{1,16}"')
 _MAX_TAG_CHARS: Final = 100
 
 _sessions: dict[tuple[asyncio.AbstractEventLoop, bool], aiohttp.ClientSession] = {}
+_reads: dict[asyncio.AbstractEventLoop, Reads] = {}
 _READS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -83,8 +89,10 @@ def _new_session(pooled: bool) -> aiohttp.ClientSession:
 
 
 async def close() -> None:
-    """Close this event loop's sessions."""
+    """Close this event loop's connections."""
     loop = asyncio.get_running_loop()
+    if loop in _reads:
+        _reads.pop(loop).close()
     for key in [key for key in _sessions if key[0] is loop]:
         await _sessions.pop(key).close()
 
@@ -95,15 +103,49 @@ def url(path: str, query: bytes = b"") -> URL:
     Raises:
         BadRequest: longer than ComfyUI takes
     """
-    if len(path) + len(query) > MAX_TARGET_BYTES:
-        raise BadRequest("The address is too long.")
+    _check_length(path, query)
     tail = f"?{query.decode('latin-1')}" if query else ""
     return URL(f"{settings.COMFYUI_URL}{path}{tail}", encoded=True)
+
+
+def _check_length(path: str, query: bytes) -> None:
+    if len(path) + len(query) > MAX_TARGET_BYTES:
+        raise BadRequest("The address is too long.")
+
+
+def _reader() -> Reads | None:
+    """This event loop's connections for reading; None: ComfyUI's address is one for aiohttp."""
+    loop = asyncio.get_running_loop()
+    found = _reads.get(loop)
+    if found is None:
+        base = urlsplit(settings.COMFYUI_URL)
+        if base.scheme != "http" or base.hostname is None or "@" in base.netloc:
+            return None
+        found = _reads[loop] = Reads(
+            base.hostname, base.port or 80, base.netloc.encode("idna"), CONNECT_SECONDS
+        )
+    return found
+
+
+async def _read(
+    reads: Reads, method: str, path: str, query: bytes, headers: Iterable[tuple[str, str]]
+) -> httpreads.Answer:
+    _check_length(path, query)
+    target = (urlsplit(settings.COMFYUI_URL).path + path).encode("latin-1")
+    try:
+        return await reads.ask(
+            method, target + b"?" + query if query else target, headers, STREAM_IDLE_SECONDS
+        )
+    except ValueError:
+        raise BadRequest from None
 
 
 def segment(text: str) -> str:
     """A text as one segment of an upstream path."""
     return quote(text, safe="")
+
+
+_NOT_THERE: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, NotThere)
 
 
 @contextmanager
@@ -114,7 +156,7 @@ def _translated(failures: Sequence[Exception] = ()) -> Iterator[None]:
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         if failures:
             raise failures[0] from None
-        not_there = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+        not_there = isinstance(error, _NOT_THERE)
         if isinstance(error, TimeoutError) and not not_there:
             metrics.upstream_failed("timeout")
             raise UpstreamTimeout from error
@@ -123,25 +165,26 @@ def _translated(failures: Sequence[Exception] = ()) -> Iterator[None]:
         raise (UpstreamUnreachable if not_there else UpstreamBroke) from error
 
 
-class UpstreamStream:
-    """ComfyUI's answer, its head read, its body on the way."""
+class _Answer(Protocol):
+    """A client's answer."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+
+    async def next(self) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class _AiohttpAnswer:
+    """aiohttp's, as one of ours."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self.status = response.status
-        self.headers = _end_to_end(response.raw_headers)
+        self.headers = list(response.raw_headers)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, piece by piece, as fast as it is taken.
-
-        Raises:
-            UpstreamUnreachable, UpstreamTimeout: it ended before its end
-        """
-        with _translated():
-            while chunk := await self._next():
-                yield chunk
-
-    async def _next(self) -> bytes:
+    async def next(self) -> bytes:
         content = self._response.content
         chunk = content.read_nowait()
         while not chunk and not content.at_eof():
@@ -157,6 +200,28 @@ class UpstreamStream:
             if connection is None or connection.closed:
                 raise aiohttp.ClientPayloadError("the connection is lost")
         return chunk
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class UpstreamStream:
+    """ComfyUI's answer, its head read, its body on the way."""
+
+    def __init__(self, answer: _Answer) -> None:
+        self._answer = answer
+        self.status = answer.status
+        self.headers = _end_to_end(answer.headers)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body, piece by piece, as fast as it is taken.
+
+        Raises:
+            UpstreamUnreachable, UpstreamTimeout: it ended before its end
+        """
+        with _translated():
+            while chunk := await self._answer.next():
+                yield chunk
 
     async def read(self, limit: int) -> bytes:
         """The whole body.
@@ -174,7 +239,7 @@ class UpstreamStream:
 
     def close(self) -> None:
         """Drop the connection unless the body was read to its end."""
-        self._response.close()
+        self._answer.close()
 
 
 def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -209,18 +274,35 @@ async def stream(
     Raises:
         UpstreamUnreachable, UpstreamTimeout; whatever `body` raises passes through
     """
+    reads = _reader() if body is None and method in _READS else None
+    began = perf_counter()
+    answer: _Answer
+    if reads is not None:
+        with _translated():
+            answer = await _read(reads, method, path, query, headers)
+    else:
+        answer = await _through_aiohttp(method, path, query, headers, body)
+    metrics.upstream_answered(answer.status, perf_counter() - began)
+    if not 200 <= answer.status <= 599:
+        answer.close()
+        raise UpstreamUnreachable(f"ComfyUI answered with status {answer.status}.")
+    return UpstreamStream(answer)
+
+
+async def _through_aiohttp(
+    method: str,
+    path: str,
+    query: bytes,
+    headers: Iterable[tuple[str, str]],
+    body: AsyncIterator[bytes] | bytes | None,
+) -> _AiohttpAnswer:
     failures: list[Exception] = []
     data = body if body is None or isinstance(body, bytes) else _watched(body, failures)
-    began = perf_counter()
     with _translated(failures):
         response = await session(method).request(
             method, url(path, query), headers=list(headers), data=data, allow_redirects=False
         )
-    metrics.upstream_answered(response.status, perf_counter() - began)
-    if not 200 <= response.status <= 599:
-        response.close()
-        raise UpstreamUnreachable(f"ComfyUI answered with status {response.status}.")
-    return UpstreamStream(response)
+    return _AiohttpAnswer(response)
 
 
 async def _watched(body: AsyncIterator[bytes], failures: list[Exception]) -> AsyncIterator[bytes]:
@@ -270,8 +352,17 @@ async def request_json(
 async def _ask(
     method: str, path: str, data: bytes | None, query: bytes, headers: dict[str, str]
 ) -> tuple[int, bytes]:
+    reads = _reader() if method in _READS and data is None else None
     began = perf_counter()
     with _translated():
+        if reads is not None:
+            async with asyncio.timeout(JSON_SECONDS):
+                answer = await _read(reads, method, path, query, headers.items())
+                metrics.upstream_answered(answer.status, perf_counter() - began)
+                try:
+                    return answer.status, await _whole(answer)
+                finally:
+                    answer.close()
         async with session(method).request(
             method,
             url(path, query),
@@ -281,13 +372,13 @@ async def _ask(
             timeout=aiohttp.ClientTimeout(total=JSON_SECONDS, sock_connect=CONNECT_SECONDS),
         ) as response:
             metrics.upstream_answered(response.status, perf_counter() - began)
-            return response.status, await _bounded(response)
+            return response.status, await _whole(_AiohttpAnswer(response))
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _whole(answer: _Answer) -> bytes:
     """A whole body, as long as it is one that can be handled."""
     pieces, size = [], 0
-    async for piece in response.content.iter_any():
+    while piece := await answer.next():
         size += len(piece)
         if size > MAX_JSON_BYTES:
             raise UpstreamUnreachable("ComfyUI's answer is too long.")

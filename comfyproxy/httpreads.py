@@ -1,0 +1,350 @@
+"""GET and HEAD over kept-alive connections to one HTTP server, with little in between.
+
+aiohttp's client takes 0.15 ms of processor time for a small answer, which is more than everything
+else that the gateway does for it. This one can only read: what changes something, TLS and
+WebSockets go through aiohttp (`upstream`, the only module that uses either).
+
+Parsed by llhttp, as by aiohttp, with the same leniencies (aiohttp 3.14, _http_parser.pyx).
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final, cast
+
+import httptools
+
+# Of an answer's head. A server that sends more is not understood.
+MAX_HEAD_BYTES: Final = 64 * 1024
+# Of a body that nobody takes; then the server has to wait.
+BUFFER_BYTES: Final = 512 * 1024
+# An idle connection is used again within so long. ComfyUI's own keeps them for longer.
+KEPT_SECONDS: Final = 30.0
+_INFORMATIONAL: Final = frozenset({100, 102, 103})
+
+
+class NotThere(OSError):
+    """Nobody listens at the address, or the connection could not be made in time."""
+
+
+class BrokeOff(OSError):
+    """The connection ended before the answer did, or what came is no HTTP."""
+
+
+class Reads:
+    """The connections of one event loop to one server."""
+
+    def __init__(self, host: str, port: int, host_header: bytes, connect_seconds: float) -> None:
+        self._host, self._port = host, port
+        self._host_header = host_header
+        self._connect_seconds = connect_seconds
+        # The one that was used last is taken first, so that the others may grow old.
+        self._idle: list[_Connection] = []
+        self._closed = False
+
+    async def ask(
+        self,
+        method: str,
+        target: bytes,
+        headers: Iterable[tuple[str, str]],
+        idle_seconds: float,
+    ) -> "Answer":
+        """Send a request, and return once the answer's head is there.
+
+        `target`: path and query, sent as they are; `idle_seconds`: how long the server may be
+        silent, now and later.
+
+        Raises:
+            NotThere, BrokeOff, TimeoutError; ValueError for what is no request
+        """
+        message = message_of(method, target, self._host_header, headers)
+        connection = self._take()
+        if connection is not None:
+            try:
+                return await connection.ask(method, message, idle_seconds)
+            except BrokeOff:
+                # The server may have closed it in this very moment.
+                if connection.has_heard:
+                    raise
+        connection = await self._connect()
+        return await connection.ask(method, message, idle_seconds)
+
+    def _take(self) -> "_Connection | None":
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_usable:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self) -> "_Connection":
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self), self._host, self._port
+                )
+        except OSError as error:  # TimeoutError is one
+            raise NotThere(str(error) or "the connection took too long") from error
+        return connection
+
+    def keep(self, connection: "_Connection") -> None:
+        """It is idle, and may be used again."""
+        if self._closed:
+            connection.close()
+            return
+        self._idle.append(connection)
+        if not self._idle[0].is_usable:
+            self._idle.pop(0).close()
+
+    def forget(self, connection: "_Connection") -> None:
+        """It was lost."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def close(self) -> None:
+        """Close what is idle; what is in use closes when it is done."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+
+def message_of(
+    method: str, target: bytes, host: bytes, headers: Iterable[tuple[str, str]]
+) -> bytes:
+    """A request without a body. Raises ValueError for what would be none, or more than one."""
+    lines = [method.encode() + b" " + target + b" HTTP/1.1", b"Host: " + host]
+    lines += [f"{name}: {value}".encode("latin-1") for name, value in headers]
+    if b" " in target or any(_breaks(line) for line in lines):
+        raise ValueError("what would be sent is no request")
+    return b"\r\n".join([*lines, b"", b""])
+
+
+def _breaks(line: bytes) -> bool:
+    return b"\r" in line or b"\n" in line or b"\0" in line
+
+
+class Answer:
+    """A server's answer, its head read, its body on the way."""
+
+    __slots__ = ("_connection", "headers", "status")
+
+    def __init__(self, connection: "_Connection") -> None:
+        self._connection: _Connection | None = connection
+        self.status = connection.status
+        # As they were sent: names in any case.
+        self.headers = connection.headers
+
+    async def next(self) -> bytes:
+        """What of the body is there, as soon as something is; nothing at its end.
+
+        Raises:
+            BrokeOff, TimeoutError
+        """
+        if self._connection is None:
+            return b""
+        piece = await self._connection.next()
+        if not piece:
+            self._end()
+        return piece
+
+    def close(self) -> None:
+        """Nothing more is wanted: the connection is dropped unless the body has come whole."""
+        if self._connection is not None:
+            self._end()
+
+    def _end(self) -> None:
+        connection, self._connection = self._connection, None
+        assert connection is not None
+        connection.finish()
+
+
+class _Connection(asyncio.Protocol):
+    """One request at a time."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._usable_until = 0.0
+        self._is_busy = False
+        self._begin("GET")
+
+    def _begin(self, method: str) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
+        self._has_body = method != "HEAD"
+        self._pieces: list[bytes] = []
+        self._size = self._head_size = 0
+        self._is_paused = False
+        self._is_head_there = self._is_over = self._stays = False
+        # Whether the body ends with the connection.
+        self._ends_with_it = False
+        self._fault: BrokeOff | None = None
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        # Whether anything came in answer to this request.
+        self.has_heard = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another request may be sent, as far as can be seen."""
+        transport = self._transport
+        is_open = transport is not None and not transport.is_closing()
+        return is_open and asyncio.get_running_loop().time() < self._usable_until
+
+    async def ask(self, method: str, message: bytes, idle_seconds: float) -> Answer:
+        """Send the request, wait for the head. Raises BrokeOff, TimeoutError."""
+        self._begin(method)
+        self._is_busy = True
+        self._idle_seconds = idle_seconds
+        assert self._transport is not None
+        self._transport.write(message)
+        try:
+            while not self._is_head_there:
+                if self._fault is not None:
+                    raise self._fault
+                await self._something()
+        except BaseException:
+            self.close()
+            raise
+        return Answer(self)
+
+    async def next(self) -> bytes:
+        """See Answer."""
+        while not self._pieces:
+            if self._fault is not None:
+                raise self._fault
+            if self._is_over:
+                return b""
+            await self._something()
+        piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
+        return piece
+
+    async def _something(self) -> None:
+        """Wait until something happens. Raises TimeoutError."""
+        loop = asyncio.get_running_loop()
+        waiter = self._waiter = loop.create_future()
+        timer = loop.call_later(self._idle_seconds, _time_out, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def finish(self) -> None:
+        """The answer is not wanted any more."""
+        self._is_busy = False
+        if self._is_over and self._stays and self._fault is None and not self._is_paused:
+            self._pieces.clear()
+            self._usable_until = asyncio.get_running_loop().time() + KEPT_SECONDS
+            self._reads.keep(self)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    # --- what the event loop tells ---------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's are no subclass.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_busy or self._is_over:
+            # Nobody asked: what comes next would be taken for the answer to something else.
+            self._stays = False
+            self.close()
+            return
+        self.has_heard = True
+        if not self._is_head_there:
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(f"{error}")
+        except httptools.HttpParserUpgrade:
+            self._fail("the server wants to speak something else")
+        if not self._is_head_there and self._head_size > MAX_HEAD_BYTES:
+            self._fail("the head is too large")
+        if self._size > BUFFER_BYTES and not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._reads.forget(self)
+        self._stays = False
+        if not self._is_over:
+            if self._is_head_there and self._ends_with_it and error is None:
+                self._is_over = True
+            else:
+                self._fail(str(error) if error else "the server closed the connection")
+        self._wake()
+
+    def _fail(self, why: str) -> None:
+        # What follows a whole answer does not make it less whole.
+        if self._fault is None and not self._is_over:
+            self._fault = BrokeOff(why)
+        self._stays = False
+        self.close()
+
+    # --- what the parser tells -------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._is_over:
+            # One more answer than there are questions.
+            self._stays = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_head_there:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._is_over:
+            return
+        self.status = self._parser.get_status_code()
+        if self.status in _INFORMATIONAL:
+            self.headers = []
+            return
+        self._ends_with_it = not any(
+            name.lower() == b"content-length"
+            or (name.lower() == b"transfer-encoding" and b"chunked" in value.lower())
+            for name, value in self.headers
+        )
+        self._stays = self._parser.should_keep_alive()
+        self._is_head_there = True
+        if not self._has_body:
+            # The parser waits for a body that does not come; the next request gets a new one.
+            self._is_over = True
+
+    def on_body(self, body: bytes) -> None:
+        if self._is_over:
+            # In answer to a HEAD: the rest of it may still come.
+            self._stays = False
+        elif self._is_head_there:
+            self._pieces.append(body)
+            self._size += len(body)
+
+    def on_message_complete(self) -> None:
+        if self._is_head_there:
+            self._is_over = True
+
+
+def _time_out(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError("the server is silent"))
