@@ -4,14 +4,24 @@
 counts, in an address as in a network.
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 
+# Longer than any address; what is longer is not worth remembering.
+_MAX_CHARS = 64
+
+
 def address(text: str) -> Address | None:
     """The address, without the zone of a link-local one; None for what is none."""
+    return _address(text) if len(text) <= _MAX_CHARS else None
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> Address | None:
     try:
         parsed = ip_address(text.partition("%")[0])
     except ValueError:

@@ -175,8 +175,10 @@ class _Line:
 
 def _names_slash(line: _Line, segments: Sequence[str]) -> bool:
     """Whether an encoded slash stands where this line does not expect one."""
-    expected = {index for index, piece in enumerate(line.pieces) if piece.encoded_slash}
-    return any("/" in segment and index not in expected for index, segment in enumerate(segments))
+    return any(
+        "/" in segment and not (index < len(line.pieces) and line.pieces[index].encoded_slash)
+        for index, segment in enumerate(segments)
+    )
 
 
 class RouteTable:

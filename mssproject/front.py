@@ -3,6 +3,7 @@
 import logging
 import re
 import secrets
+from functools import lru_cache
 from time import perf_counter
 from typing import Final
 
@@ -54,6 +55,8 @@ UNDER_API: Final = frozenset({"mss-login", "mss-login-gallery"})
 STATIC_PREFIX: Final = "/mss-login/static"
 FAVICON: Final = "/favicon.ico"
 ADMIN: Final = "admin"
+# A name has at most 255 (RFC 1035), and a port comes with it.
+MAX_HOST_BYTES: Final = 300
 PAGE_BODY_LIMIT: Final = 10 * 1024 * 1024
 # What the answer begins with, and its status where the message has none: a socket was accepted, or
 # refused by a server that cannot say more.
@@ -248,8 +251,13 @@ def _host_is_ours(scope: Scope) -> bool:
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     if len(hosts) != 1:
         return False
-    domain, _ = split_domain_port(hosts[0].decode("latin-1"))
-    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+    return len(hosts[0]) <= MAX_HOST_BYTES and _is_ours(hosts[0], tuple(settings.ALLOWED_HOSTS))
+
+
+@lru_cache(maxsize=256)
+def _is_ours(host: bytes, allowed: tuple[str, ...]) -> bool:
+    domain, _ = split_domain_port(host.decode("latin-1"))
+    return bool(domain) and validate_host(domain, allowed)
 
 
 async def _refused(scope: Scope, error: GatewayError) -> Reply:
