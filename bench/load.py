@@ -26,10 +26,12 @@ from bench.frontend import comfyui
 from bench.loadmaker import Seen, Wish, make_load
 from bench.rawhttp import percentile
 from bench.table import Table
+from tests import forkserver
 from tests.downloadworker import DownloadWorker
 from tests.gateway import ROOT, Gateway
 from tests.stack import services
 
+forkserver.is_used = False
 USERS: Final = 200
 PROMPTS_PER_SECOND: Final = 20.0
 DOWNLOADS: Final = 5

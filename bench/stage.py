@@ -16,7 +16,10 @@ from PIL import Image
 
 from bench.nginx import nginx
 from bench.watch import counts_writes
+from tests import forkserver
 from tests.gateway import ROOT, Gateway, free_port
+
+forkserver.is_used = False
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,6 +11,7 @@ for _name in list(os.environ):
         "SECRET_KEY",
         "DATABASE_URL",
         "REDIS_URL",
+        "SENTRY_DSN",
     ):
         del os.environ[_name]
 os.environ["MSS_DATA_DIR"] = _data.name
@@ -35,6 +36,21 @@ from tests.chromium import chromium
 from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway, serving
+
+# Files of these take minutes each: begun last, they would keep one process busy alone.
+LONG = (
+    "tests/wire/inside/",
+    "tests/mssproject/test_admin_",
+    "tests/mssproject/test_supervisor.py",
+    "tests/mssproject/test_openapi_schemathesis.py",
+    "tests/wire/restarts/",
+    "tests/wire/fleet/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first (`./run test` has xdist keep this order)."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture(scope="session")

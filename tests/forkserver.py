@@ -44,6 +44,8 @@ PRELOADED: Final = (
     *("smtplib", "webauthn", "websockets", "yaml", "zipfile"),
 )
 _ENVIRONMENT_COUNTS: Final = ("LD_PRELOAD", "PYTHONPATH", "COVERAGE_PROCESS_START")
+# What measures turns it off: the memory of a forked process is not all its own.
+is_used = True
 # Descriptors below this are given to the program; the server keeps its own above.
 _HIGH: Final = 500
 
@@ -112,7 +114,7 @@ class Forked(subprocess.Popen[Any]):
 
 def start(arguments: Sequence[str], *, env: Mapping[str, str], **how: Any) -> subprocess.Popen[Any]:
     """The program, from the fork server unless its environment says how Python itself starts."""
-    if any(name in env for name in _ENVIRONMENT_COUNTS):
+    if not is_used or any(name in env for name in _ENVIRONMENT_COUNTS):
         how.setdefault("stderr", subprocess.STDOUT if "stdin" not in how else None)
         return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=dict(env), **how)
     return Forked(arguments, env=env, **how)

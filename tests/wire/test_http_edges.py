@@ -1,5 +1,6 @@
 """Hosts, HTTPS and other origins: what is decided before anybody asks whose address it is."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +22,10 @@ HSTS = "max-age=31536000"
 HTTPS = {"X-Forwarded-Proto": "https"}
 
 
+# After which a gateway has asked what it wants to know.
+QUIET_SECONDS = 0.5
+
+
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread) -> Iterator[Gateway]:
     """HTTPS only, behind a trusted proxy, with one foreign origin that may call."""
@@ -33,8 +38,18 @@ def strict(tmp_path_factory: pytest.TempPathFactory, comfy: FakeComfyThread) -> 
         MSS_CORS_ORIGINS=f"{APP}, http://localhost:3000",
         MSS_ALLOWED_HOSTS="127.0.0.1, gate.example, .wild.example",
     ) as server:
+        _wait_for_first_questions(comfy)
         yield server
         assert faults(server.log(), [PASSWORD]) == []
+
+
+def _wait_for_first_questions(comfy: FakeComfyThread) -> None:
+    """A gateway that starts asks what ComfyUI has; here it is counted what it asks for others."""
+    quiet_since, asked = time.monotonic(), len(comfy.requests)
+    while time.monotonic() - quiet_since < QUIET_SECONDS:
+        time.sleep(0.05)
+        if len(comfy.requests) != asked:
+            quiet_since, asked = time.monotonic(), len(comfy.requests)
 
 
 @pytest.fixture(scope="module")
