@@ -12,6 +12,7 @@ from pathlib import Path
 from bench import measures, report
 from bench.crowd import crowd
 from bench.downloads import downloads
+from bench.idle import idle
 from bench.models import models
 from bench.pictures import pictures
 from bench.stage import Stage
@@ -31,6 +32,7 @@ def main() -> None:
             transfers=measures.transfers(stage, plan),
             relay=measures.relay(stage, plan),
             noticed=measures.noticed(stage, plan),
+            idle=idle(stage),
             models=models(stage, plan),
             pictures=pictures(stage, plan),
             crowd=crowd(stage, plan),

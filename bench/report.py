@@ -15,6 +15,9 @@ from bench.crowd import Crowd
 from bench.downloads import Downloads
 from bench.downloads import table as downloads_table
 from bench.downloads import targets as downloads_targets
+from bench.idle import Idle
+from bench.idle import table as idle_table
+from bench.idle import targets as idle_targets
 from bench.measures import IN_MEMORY, TRANSFER_BYTES, Noticed, Relay, Requests, Transfer
 from bench.models import Models
 from bench.models import table as models_table
@@ -40,6 +43,7 @@ class Results:
     transfers: Sequence[Transfer]
     relay: Relay
     noticed: Noticed
+    idle: Idle
     models: Models
     pictures: Pictures
     crowd: Crowd
@@ -53,6 +57,7 @@ def tables(results: Results) -> list[Table]:
         _transfers(results.transfers),
         _relay(results.relay),
         _noticed(results.noticed),
+        idle_table(results.idle),
         models_table(results.models),
         pictures_table(results.pictures),
         _crowd(results.crowd),
@@ -190,7 +195,13 @@ def targets(results: Results) -> Table:
 
     for item in results.requests:
         if item.name == IN_MEMORY:
-            continue  # not one of the issue's
+            continue  # see the page's head
+        if item.name == "/queue":
+            # Parsed and filtered: no proxy does that.
+            found = item.per_second.gateway
+            name = f"/queue: 700 requests/s at {item.connections} connections"
+            judge(name, found >= 700, f"{found:.0f}")
+            continue
         if item.connections == 1:
             added = item.p50_ms.added
             judge(f"{item.name}: at most 1 ms added at 1 connection", added <= 1, f"{added:.2f} ms")
@@ -217,11 +228,13 @@ def targets(results: Results) -> Table:
     first = results.noticed.gateway.median_ms
     judge("upload: first byte upstream within 20 ms", first < 20, f"{first:.1f} ms")
     burst, echo = results.relay.per_second.ratio, results.relay.echo_ms.added
-    judge("relay: 0.2 of direct messages/s", burst >= 0.2, f"{burst:.2f}")
+    judge("relay: 0.5 of direct messages/s", burst >= 0.5, f"{burst:.2f}")
     judge("relay: at most 1 ms added to an echo", echo <= 1, f"{echo:.2f} ms")
     for case, times in results.noticed.closed.items():
         worst = max(times)
         judge(f"client left {case}: upstream closed within 0.5 s", worst < 0.5, _after(worst))
+    for name, good, figure in idle_targets(results.idle):
+        judge(name, good, figure)
     for name, good, figure in models_targets(results.models):
         judge(name, good, figure)
     for name, good, figure in pictures_targets(results.pictures):
@@ -264,9 +277,14 @@ over the rounds, a ratio is the median of the rounds' ratios (gateway / direct).
 are raw sockets in a process of their own. The queue holds 20 prompts, of which the caller sees 5.
 
 How to read it: a file costs the simulated ComfyUI more processor time than it costs the gateway
-(aiohttp opens each in a thread), so at 16 connections ComfyUI limits both sides; a ratio near or
-above 1 says that, not that the gateway is free. `/_bench/bytes` (1 kB from memory) shows the
+(aiohttp opens each in a thread), so at 16 connections ComfyUI limits all sides; a ratio near or
+above 1 says that, not that the gateway is free. `/assets/app.js` comes from the gateway's memory.
+nginx (one worker, connections to ComfyUI kept, nothing logged) passes bytes on and looks at
+nothing: what it costs is what any proxy costs. `/_bench/bytes` (1 kB from memory) shows the
 gateway's own limit; it is no target. On two cores the gateway's side has one process more to share
 them than the direct side, which the large transfers feel most; other load lowers their ratio.
+
+How it holds under the load of 200 people, and with much on record:
+[performance-load.md](performance-load.md).
 
 `python -m bench.gateway --markdown docs/performance.md` writes this page."""
