@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from mssproject import demo
+from mssproject.supervisor import METRICS_FOLDER, Child
 from tests.accounts.acting import session
 from tests.cast import ALICE, PASSWORD
 from tests.client import Client
@@ -194,6 +195,36 @@ def test_killed_web_process_comes_back(running: Supervised, environ: dict[str, s
             return False
 
     until(back, lambda: running.output)
+
+
+def test_dead_process_counts_on_but_holds_no_socket_open(tmp_path: Path) -> None:
+    child = Child("The web process", ["-c", "pass"], {METRICS_FOLDER: str(tmp_path)})
+    child.start()
+    assert child.process is not None
+    sockets, counted = (
+        tmp_path / f"{kind}_{child.process.pid}.db" for kind in ("gauge_livesum", "counter")
+    )
+    sockets.touch()
+    counted.touch()
+    child.process.wait(10)
+    child.tend()
+    assert (sockets.exists(), counted.exists()) == (False, True)
+
+
+def test_monitor_hears_of_web_processes_and_workers(
+    running: Supervised, environ: dict[str, str]
+) -> None:
+    url = f"http://127.0.0.1:{environ['MSS_PORT']}"
+
+    def are_there() -> bool:
+        parts = requests.get(f"{url}/readyz", timeout=15).json()
+        return (parts["worker"], parts["downloader"]) == ("ok", "ok")
+
+    until(are_there, running.output.__str__)
+    text = requests.get(f"{url}/metrics", timeout=15).text
+    assert 'mss_up{part="downloader"} 1.0' in text
+    # Counted by the workers in their own processes.
+    assert "mss_upstream_requests_total" in text
 
 
 def test_interrupt_stops_every_process(running: Supervised) -> None:
