@@ -22,7 +22,7 @@ from tests import forkserver, stack
 from tests.cast import CREATE, PASSWORD, Person
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 30
+START_SECONDS = 60
 DATABASE_NAME = "gateway.sqlite3"
 # Means nothing to the gateway itself.
 EMBEDDED = "TEST_EMBEDDED"
@@ -185,7 +185,8 @@ class Gateway:
                 return False
         try:
             requests.get(f"{self.url}/mss-login/api/is-https", timeout=5, allow_redirects=False)
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
+            # Its first answer takes seconds where much else runs.
             return False
         return True
 
@@ -239,8 +240,8 @@ def serving(folder: Path, upstream: str, cast: Iterable[Person], **env: str) -> 
     server = Gateway(folder / "data", upstream, **env).prepare()
     people = [(person.username, person.role) for person in cast]
     server.namespaces = server.run(CREATE, cast=people, password=PASSWORD)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.stop()
