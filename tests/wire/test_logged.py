@@ -233,7 +233,8 @@ def test_unexpected_error_is_reported_with_its_request_and_without_what_it_held(
     )
     assert answer.status_code >= 500
     wait_until(lambda: "the-one-that-broke" in "".join(collector.reports), 10)
-    (report,) = (each for each in collector.reports if "the-one-that-broke" in each)
-    assert "Traceback" in report or "stacktrace" in report
+    # Each error that was logged on the way.
+    report = "".join(each for each in collector.reports if "the-one-that-broke" in each)
+    assert "stacktrace" in report
     told = [word for word in (secret, jwt, ALICE.username, "Authorization") if word in report]
     assert told == []
