@@ -100,6 +100,8 @@ class Gateway:
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}"
         self.log_path = data_dir.with_suffix(".log")
+        # Where several web processes count together.
+        self.counters = data_dir.with_suffix(".metrics")
         self.setup_token: str | None = None
         # User name → namespace, once the cast is created.
         self.namespaces: dict[str, str] = {}
@@ -149,9 +151,8 @@ class Gateway:
         number = int(self.env.get("MSS_WORKERS", "1"))
         if number > 1:
             # Where they count together, as the supervisor has it.
-            counted = self.data_dir.with_suffix(".metrics")
-            counted.mkdir(exist_ok=True)
-            self.env["PROMETHEUS_MULTIPROC_DIR"] = str(counted)
+            self.counters.mkdir(exist_ok=True)
+            self.env["PROMETHEUS_MULTIPROC_DIR"] = str(self.counters)
             self._listener = socket.create_server(("127.0.0.1", self.port), backlog=2048)
         for _ in range(number):
             self.start_process()
