@@ -90,5 +90,6 @@ def login_succeeded() -> None:
 
 
 def looked_up(what: str, *, was_there: bool) -> None:
-    """Something kept was asked for: `identity`, `frontend`, `variant`, `catalog`, `object_info`."""
+    """Something kept was asked for: `identity`, `frontend`, `variant`, `catalog`, `history`,
+    `object_info`."""
     _lookup_of(what, "hit" if was_there else "miss").inc()

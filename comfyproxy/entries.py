@@ -2,30 +2,71 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from accounts import metrics
 from comfyproxy import upstream
+from comfyproxy.kept import Kept
 
 # At a time, for all callers together: each may be megabytes, and ComfyUI has one loop.
 _PARALLEL: Final = 32
+# An entry does not change once it is there; it may go. A page polls its list every second or two.
+KEPT_SECONDS: Final = 5.0
+MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
+# What takes long to parse: others have the event loop meanwhile.
+_LARGE_BYTES: Final = 1_000_000
 
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
-async def history_entries(ids: Iterable[str]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """As ComfyUI sent it, everything of everybody's still in it. Never to be changed."""
+
+    value: Any
+    size: int
+    asked_at: float
+
+
+_kept: Kept[str, _Entry] = Kept(MAX_KEPT_BYTES, lambda entry: entry.size)
+
+
+async def history_entries(ids: Iterable[str], *, max_age: float = 0.0) -> dict[str, Any]:
     """ComfyUI's history entries, asked for one by one. None where it has none; ids about
-    which it gave no usable answer are left out.
+    which it gave no usable answer are left out. `max_age`: how many seconds ago an entry that
+    is there may have been asked for.
 
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
     loop = asyncio.get_running_loop()
     slots = _slots.setdefault(loop, asyncio.Semaphore(_PARALLEL))
+    found: dict[str, Any] = {}
 
-    async def one(pid: str) -> tuple[str, Any]:
+    async def one(pid: str) -> None:
         async with slots:
-            return pid, await upstream.get_json(f"/history/{upstream.segment(pid)}")
+            status, raw = await upstream.get_body(f"/history/{upstream.segment(pid)}")
+        is_large = len(raw) > _LARGE_BYTES
+        answer = await asyncio.to_thread(upstream.parsed, raw) if is_large else upstream.parsed(raw)
+        if status != 200 or not isinstance(answer, dict):
+            return
+        found[pid] = answer.get(pid)
+        if found[pid] is not None:
+            _kept.put(pid, _Entry(found[pid], len(raw), monotonic()))
 
-    answers = await asyncio.gather(*(one(pid) for pid in ids))
-    return {pid: answer.get(pid) for pid, answer in answers if isinstance(answer, dict)}
+    asked = []
+    for pid in ids:
+        entry = _kept.get(pid) if max_age else None
+        is_fresh = entry is not None and monotonic() - entry.asked_at < max_age
+        if max_age:
+            metrics.looked_up("history", was_there=is_fresh)
+        if entry is not None and is_fresh:
+            found[pid] = entry.value
+        else:
+            asked.append(pid)
+    if asked:
+        await asyncio.gather(*(one(pid) for pid in asked))
+    return found

@@ -10,7 +10,7 @@ from accounts.capabilities import Capability
 from accounts.identity import Identity
 from comfyproxy import filerecords, ownership, reconcile, upstream
 from comfyproxy.calls import Call, Reply, empty_reply, json_reply
-from comfyproxy.entries import history_entries
+from comfyproxy.entries import KEPT_SECONDS, history_entries
 from comfyproxy.files import TYPES
 from comfyproxy.filters.history import visible_entry
 from comfyproxy.filters.queue import may_see_prompt, prompt_ids
@@ -148,7 +148,7 @@ async def newest_pages(identity: Identity, count: int | None) -> AsyncIterator[E
 async def shown_entries(ids: list[str]) -> tuple[Entries, list[str]]:
     """The entries of some prompts that ComfyUI's history may hold, in that order and as their
     owners may see them; and which prompts it has no more: those are not asked for again."""
-    entries = await history_entries(ids)
+    entries = await history_entries(ids, max_age=KEPT_SECONDS)
     gone = [pid for pid in ids if entries.get(pid, pid) is None]
     if gone:
         await ownership.unlisted(gone)

@@ -1,13 +1,16 @@
 """`POST /history`: `clear` and `delete` reach the caller's own entries only."""
 
+import time
 import uuid
 from typing import Any
 
 import pytest
 
+from comfyproxy.entries import KEPT_SECONDS
 from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.prompts import direct, ended, save, slow, submit, wait_running
+from tests.refusals import wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_log")
 
@@ -101,12 +104,16 @@ def test_entry_that_is_gone_is_marked_and_not_asked_for_again(
         "row = PromptRecord.objects.get(prompt_id=prompt_id)\n"
         "result = [row.state, row.listed]"
     )
-    assert list(alice.get("/history?max_items=9").json()) == [kept]
+    # An entry that was asked for within five seconds is shown.
+    wait_until(lambda: list(alice.get("/history?max_items=9").json()) == [kept], 8)
     assert gateway.run(state, prompt_id=gone) == ["success", False]
+    time.sleep(KEPT_SECONDS)
     forwarded.clear_requests()
-    assert list(alice.get("/history?max_items=9").json()) == [kept]
+    for _ in range(3):
+        assert list(alice.get("/history?max_items=9").json()) == [kept]
     asked = [record.path for record in forwarded.requests]
-    assert asked.count(f"/history/{kept}") == 1
+    # Once in five seconds, in each web process.
+    assert 1 <= asked.count(f"/history/{kept}") <= 2
     assert f"/history/{gone}" not in asked
     # Nor is it anybody else's to take.
     answer = alice.post("/prompt", json={"prompt": save(), "prompt_id": gone})

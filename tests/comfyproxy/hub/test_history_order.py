@@ -5,11 +5,14 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
+import orjson
 import pytest
 
-from comfyproxy import ownership, reconcile, upstream
+from comfyproxy import entries, ownership, reconcile, upstream
+from comfyproxy.entries import MAX_KEPT_BYTES
 from comfyproxy.filters.queue import Ownership
 from comfyproxy.handlers import history
+from comfyproxy.kept import Kept
 from comfyproxy.queuewatch import Snapshot
 from tests.comfyproxy.upstreamsockets import ALICE, MINE, identity
 
@@ -52,12 +55,13 @@ class World:
             {},
         )
 
-    async def get_json(self, path: str) -> Any:
+    async def get_body(self, path: str) -> tuple[int, bytes]:
         assert path == f"/history/{MINE}"
         now = self._now()
         if not self.answers:
-            return None
-        return {MINE: {"prompt": [0, MINE, {}, {}, []]}} if now == "ended" else {}
+            return 500, b""
+        there = {MINE: {"prompt": [0, MINE, {}, {}, []]}} if now == "ended" else {}
+        return 200, orjson.dumps(there)
 
     async def set_lost(self, prompt_ids: Iterable[str]) -> None:
         self.lost |= set(prompt_ids)
@@ -76,7 +80,9 @@ def enter(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(ownership, "lost", world.set_lost)
         monkeypatch.setattr(ownership, "owners", world.owners)
         monkeypatch.setattr(reconcile, "look", world.look)
-        monkeypatch.setattr(upstream, "get_json", world.get_json)
+        monkeypatch.setattr(upstream, "get_body", world.get_body)
+        # What another case's world had is not in this one.
+        monkeypatch.setattr(entries, "_kept", Kept(MAX_KEPT_BYTES, lambda entry: entry.size))
         return world
 
     return use

@@ -7,10 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
-from comfyproxy import ownership, reconcile, upstream
+from comfyproxy import entries, ownership, reconcile, upstream
 from comfyproxy.calls import Call
+from comfyproxy.entries import MAX_KEPT_BYTES
 from comfyproxy.filters.queue import Ownership
 from comfyproxy.handlers import jobs
+from comfyproxy.kept import Kept
 from comfyproxy.paths import canonical
 from comfyproxy.queuewatch import Snapshot
 from tests.comfyproxy.upstreamsockets import ALICE, MINE, identity
@@ -46,9 +48,10 @@ class World:
             queue["queue_running" if now == "running" else "queue_pending"].append(item)
         return Snapshot(queue, await self.owners([MINE]))
 
-    async def get_json(self, path: str, **params: Any) -> Any:
+    async def get_body(self, path: str) -> tuple[int, bytes]:
         entry = {"prompt": [0, MINE, {}, {}, []], "status": None}
-        return {MINE: entry} if self._now() in ("ended", "noted") else {}
+        there = {MINE: entry} if self._now() in ("ended", "noted") else {}
+        return 200, orjson.dumps(there)
 
     async def note_entries(self, entries: dict[str, Any]) -> None:
         self.noted = self.noted or bool(entries.get(MINE))
@@ -83,7 +86,9 @@ def enter(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(reconcile, "note_entries", world.note_entries)
         for module in (reconcile, jobs):
             monkeypatch.setattr(module, "look", world.look)
-        monkeypatch.setattr(upstream, "get_json", world.get_json)
+        monkeypatch.setattr(upstream, "get_body", world.get_body)
+        # What another case's world had is not in this one.
+        monkeypatch.setattr(entries, "_kept", Kept(MAX_KEPT_BYTES, lambda entry: entry.size))
         return world
 
     return use
