@@ -67,6 +67,9 @@ class Call:
         Raises:
             TooLarge, ClientGone
         """
+        declared = next((text for name, text in self.headers if name == b"content-length"), b"")
+        if declared.isdigit() and int(declared) > limit:
+            raise TooLarge
         parts, size = [], 0
         async for chunk in self.chunks():
             size += len(chunk)

@@ -88,6 +88,9 @@ class Verdict:
 
 
 DROPPED: Final = Verdict(Sort.DROP)
+_QUEUE_CHANGED: Final = Verdict(Sort.QUEUE_CHANGED)
+# As Python's json writes ComfyUI's (0.3.64, server.py, send_json).
+_STATUS: Final = '{"type": "status", "data": {"status": {'
 
 
 @dataclass(slots=True)
@@ -106,12 +109,15 @@ def judge_text(text: str, state: RunState, is_own: Callable[[str], bool]) -> Ver
 
     `is_own` says whether a prompt id belongs to the client's user.
     """
+    if text.startswith(_STATUS):
+        # To everybody with every change of anybody's: most frames are these.
+        return _QUEUE_CHANGED
     event, text = _parsed(text)
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
         return DROPPED
     kind, data = event["type"], event.get("data")
     if kind == "status":
-        return Verdict(Sort.QUEUE_CHANGED)
+        return _QUEUE_CHANGED
     if kind == "feature_flags":
         return Verdict(Sort.FLAGS, data=data)
     if kind == "logs":

@@ -15,7 +15,7 @@ API, BARE = Spelling.API, Spelling.BARE
 
 _PROMPTS = (
     Rule("GET", "/ws", Cap.ACCESS_API, SOCKET, "socket"),
-    Rule("POST", "/prompt", Cap.RUN, VIEW, "prompt_submit"),
+    Rule("POST", "/prompt", Cap.RUN, STREAM, "prompt_submit"),
     Rule("GET", "/prompt", Cap.ACCESS_API, STREAM, "prompt_count"),
     Rule("GET", "/queue", Cap.ACCESS_API, STREAM, "queue_list"),
     Rule("POST", "/queue", Cap.RUN, VIEW, "queue_change"),

@@ -33,7 +33,7 @@ def test_the_page_of_routes_has_a_row_per_line_of_the_table() -> None:
     rows = [row for row in (DOCS / "routes.md").read_text().splitlines() if row.startswith("| ")]
     heads = [row for row in rows if row.startswith("| methods")]
     assert len(rows) - len(heads) == len(ROUTES) + len(DEFAULTS)
-    assert "| POST | `/prompt` | `can_run` | view | `prompt_submit` |  |" in rows
+    assert "| POST | `/prompt` | `can_run` | stream | `prompt_submit` |  |" in rows
     assert "| GET | `/assets/{file:manifest}` | public | stream | `static` | bare |" in rows
 
 

@@ -95,7 +95,7 @@ def test_every_line_of_the_route_table_is_described_as_it_is(described: dict[str
         for method in rule.methods.split()
     }
     prompt = operations(described)["POST /prompt"]
-    assert (prompt["x-capability"], prompt["x-lane"]) == ("can_run", "view")
+    assert (prompt["x-capability"], prompt["x-lane"]) == ("can_run", "stream")
     assert "`can_run`" in prompt["description"]
     # Only as ComfyUI spells them.
     assert "GET /api/jobs" in operations(described)
