@@ -71,11 +71,12 @@ PromptRecord.objects.bulk_create(
 result = None
 """
 _GIVE: Final = """
+from secrets import token_hex
 from accounts import granting, models, services
 
 result = []
 for number, items in enumerate(grants):
-    user = models.User(username=f"given-{number}", role_id="user")
+    user = models.User(username=f"given-{number}-{token_hex(4)}", role_id="user")
     user.set_unusable_password()
     user.save()
     granting.grant(user, [granting.item(*each) for each in items], actor=None)
