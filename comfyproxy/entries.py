@@ -54,7 +54,9 @@ async def history_entries(ids: Iterable[str], *, max_age: float = 0.0) -> dict[s
         if status != 200 or not isinstance(answer, dict):
             return
         found[pid] = answer.get(pid)
-        if found[pid] is not None:
+        if found[pid] is None:
+            _kept.forget(pid)
+        else:
             _kept.put(pid, _Entry(found[pid], len(raw), monotonic()))
 
     asked = []

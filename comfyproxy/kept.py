@@ -37,6 +37,11 @@ class Kept(Generic[K, V]):
             while self.bytes > self._max_bytes and len(self._values) > 1:
                 self._drop(next(iter(self._values)))
 
+    def forget(self, key: K) -> None:
+        """It is not so any more."""
+        with self._lock:
+            self._drop(key)
+
     def _drop(self, key: K) -> None:
         if key in self._values:
             self.bytes -= self._size(self._values.pop(key))
