@@ -16,8 +16,6 @@ _PARALLEL: Final = 32
 # An entry does not change once it is there; it may go. A page polls its list every second or two.
 KEPT_SECONDS: Final = 5.0
 MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
-# What takes long to parse: others have the event loop meanwhile.
-_LARGE_BYTES: Final = 1_000_000
 
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -49,8 +47,7 @@ async def history_entries(ids: Iterable[str], *, max_age: float = 0.0) -> dict[s
     async def one(pid: str) -> None:
         async with slots:
             status, raw = await upstream.get_body(f"/history/{upstream.segment(pid)}")
-        is_large = len(raw) > _LARGE_BYTES
-        answer = await asyncio.to_thread(upstream.parsed, raw) if is_large else upstream.parsed(raw)
+        answer = await upstream.parsed_aside(raw)
         if status != 200 or not isinstance(answer, dict):
             return
         found[pid] = answer.get(pid)

@@ -41,6 +41,7 @@ LOOK_SECONDS: Final = 1.0
 # ComfyUI's server takes request lines up to 8190 bytes, and hangs up on longer ones.
 MAX_TARGET_BYTES: Final = 8000
 READ_BUFFER_BYTES: Final = 512 * 1024
+LARGE_JSON_BYTES: Final = 1_000_000
 MAX_JSON_BYTES: Final = 512 * 1024 * 1024
 
 # What HTTP forbids in a header's value; the server would break off over it.
@@ -344,9 +345,7 @@ async def request_json(
     headers = {"Content-Type": "application/json"} if payload is not None else {}
     data = orjson.dumps(payload) if payload is not None else None
     status, raw = await _ask(method, path, data, query, headers)
-    if len(raw) > 1_000_000:
-        return status, await asyncio.to_thread(parsed, raw)
-    return status, parsed(raw)
+    return status, await parsed_aside(raw)
 
 
 async def _ask(
@@ -384,6 +383,11 @@ async def _whole(answer: _Answer) -> bytes:
             raise UpstreamUnreachable("ComfyUI's answer is too long.")
         pieces.append(piece)
     return b"".join(pieces)
+
+
+async def parsed_aside(raw: bytes) -> Any:
+    """As `parsed`; of what takes long, in a thread: others have the event loop meanwhile."""
+    return await asyncio.to_thread(parsed, raw) if len(raw) > LARGE_JSON_BYTES else parsed(raw)
 
 
 def parsed(raw: bytes) -> Any:
