@@ -5,10 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-import uvicorn
 
 from mssproject import web
-from tests.gateway import free_port
+from tests.protocolserver import serving_protocol
 
 
 async def hello(scope: dict, receive: object, send: object) -> None:
@@ -20,18 +19,8 @@ async def hello(scope: dict, receive: object, send: object) -> None:
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     """A server of our protocol that waits for a head only a moment."""
     monkeypatch.setattr(web, "HEAD_SECONDS", 0.3)
-    number = free_port()
-    config = uvicorn.Config(
-        hello, port=number, http=web.Protocol, lifespan="off", log_config=None, access_log=False
-    )
-    server = uvicorn.Server(config)
-    with contextlib.suppress(SystemExit):
-        task = asyncio.ensure_future(server._serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield number
-    server.should_exit = True
-    await task
+    async with serving_protocol(hello) as number:
+        yield number
 
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"

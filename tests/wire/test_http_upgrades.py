@@ -2,15 +2,12 @@
 passes that wish on and, as nothing comes of it, uses the connection for others' requests."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import uvicorn
 
-from mssproject import web
-from tests.gateway import free_port
+from tests.protocolserver import serving_protocol
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HEAD = b"POST /sent HTTP/1.1\r\nHost: localhost\r\nConnection: %b\r\nUpgrade: h2c\r\n"
@@ -36,24 +33,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    number = free_port()
-    config = uvicorn.Config(
-        echo,
-        port=number,
-        http=web.Protocol,
-        ws="websockets-sansio",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-    )
-    server = uvicorn.Server(config)
-    with contextlib.suppress(SystemExit):
-        task = asyncio.ensure_future(server._serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield number
-    server.should_exit = True
-    await task
+    async with serving_protocol(echo) as number:
+        yield number
 
 
 async def told(port: int, *pieces: bytes) -> list[bytes]:
