@@ -19,12 +19,11 @@ from prometheus_client.registry import Collector
 
 from comfyproxy.models import PromptRecord
 from downloads.models import DownloadJob
+from mssproject.supervisor import METRICS_FOLDER
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-# Where the processes of this machine count together (prometheus_client looks there, too).
-FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 # However often it is asked, the database is asked once in so long.
 KEPT_SECONDS: Final = 5.0
 
@@ -35,7 +34,7 @@ def text(parts: Mapping[str, str]) -> bytes:
     """The whole text. For a thread: it reads the database and files. `parts`: as /readyz names
     them."""
     registry = CollectorRegistry()
-    if FOLDER_VARIABLE in os.environ:
+    if METRICS_FOLDER in os.environ:
         MultiProcessCollector(registry)
         counted = generate_latest(registry)
     else:

@@ -122,14 +122,14 @@ PROBES: Final[Mapping[bytes, Probe]] = {
 
 
 def _admit(scope: Scope, peer: str) -> None:
-    given = header(scope["headers"], b"authorization")
     if settings.MSS_METRICS_TOKEN is None:
         came_from = address(peer)
         is_here = came_from is not None and came_from.is_loopback
         if not is_here or any(header(scope["headers"], name) for name in _FORWARDED):
             raise PermissionDenied("Only from this machine itself, or with MSS_METRICS_TOKEN.")
         return
-    scheme, _, token = (given or "").partition(" ")
+    given = header(scope["headers"], b"authorization") or ""
+    scheme, _, token = given.partition(" ")
     if scheme.lower() != "bearer":
         raise AuthRequired
     if not compare_digest(token.strip().encode(), settings.MSS_METRICS_TOKEN.encode()):
