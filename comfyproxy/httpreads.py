@@ -1,8 +1,8 @@
 """GET and HEAD over kept-alive connections to one HTTP server, with little in between.
 
 aiohttp's client takes 0.15 ms of processor time for a small answer, which is more than everything
-else that the gateway does for it. This one can only read: what changes something, TLS and
-WebSockets go through aiohttp (`upstream`, the only module that uses either).
+else that the gateway does for it. This one can only read: what changes something, and TLS, go
+through aiohttp (`upstream`, the only module that uses either).
 
 Parsed by llhttp, as by aiohttp, with the same leniencies (aiohttp 3.14, _http_parser.pyx).
 """
@@ -13,6 +13,8 @@ from typing import Final, cast
 
 import httptools
 
+from comfyproxy.connections import BrokeOff, connect
+
 # Of an answer's head. A server that sends more is not understood.
 MAX_HEAD_BYTES: Final = 64 * 1024
 # Of a body that nobody takes; then the server has to wait.
@@ -22,21 +24,12 @@ KEPT_SECONDS: Final = 30.0
 _INFORMATIONAL: Final = frozenset({100, 102, 103})
 
 
-class NotThere(OSError):
-    """Nobody listens at the address, or the connection could not be made in time."""
-
-
-class BrokeOff(OSError):
-    """The connection ended before the answer did, or what came is no HTTP."""
-
-
 class Reads:
     """The connections of one event loop to one server."""
 
-    def __init__(self, host: str, port: int, host_header: bytes, connect_seconds: float) -> None:
+    def __init__(self, host: str, port: int, host_header: bytes) -> None:
         self._host, self._port = host, port
         self._host_header = host_header
-        self._connect_seconds = connect_seconds
         # The one that was used last is taken first, so that the others may grow old.
         self._idle: list[_Connection] = []
         self._closed = False
@@ -65,7 +58,7 @@ class Reads:
                 # The server may have closed it in this very moment.
                 if connection.has_heard:
                     raise
-        connection = await self._connect()
+        connection = await connect(lambda: _Connection(self), self._host, self._port)
         return await connection.ask(method, message, idle_seconds)
 
     def _take(self) -> "_Connection | None":
@@ -75,17 +68,6 @@ class Reads:
                 return connection
             connection.close()
         return None
-
-    async def _connect(self) -> "_Connection":
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._connect_seconds):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(self), self._host, self._port
-                )
-        except OSError as error:  # TimeoutError is one
-            raise NotThere(str(error) or "the connection took too long") from error
-        return connection
 
     def keep(self, connection: "_Connection") -> None:
         """It is idle, and may be used again."""

@@ -90,7 +90,7 @@ class Verdict:
 DROPPED: Final = Verdict(Sort.DROP)
 _QUEUE_CHANGED: Final = Verdict(Sort.QUEUE_CHANGED)
 # As Python's json writes ComfyUI's (0.3.64, server.py, send_json).
-_STATUS: Final = '{"type": "status", "data": {"status": {'
+_STATUS: Final = b'{"type": "status", "data": {"status": {'
 
 
 @dataclass(slots=True)
@@ -104,14 +104,18 @@ class RunState:
     ended: deque[str] = field(default_factory=lambda: deque(maxlen=64))
 
 
+def is_status(text: bytes) -> bool:
+    """Whether a text frame says that the queue changed, as most do: ComfyUI tells everybody of
+    every change of anybody's. Known by its beginning; `judge_text` knows one that begins
+    otherwise."""
+    return text.startswith(_STATUS)
+
+
 def judge_text(text: str, state: RunState, is_own: Callable[[str], bool]) -> Verdict:
     """The verdict on a text frame; `state` is brought up to date.
 
     `is_own` says whether a prompt id belongs to the client's user.
     """
-    if text.startswith(_STATUS):
-        # To everybody with every change of anybody's: most frames are these.
-        return _QUEUE_CHANGED
     event, text = _parsed(text)
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
         return DROPPED

@@ -13,7 +13,6 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
 
-import aiohttp
 from django.db import Error as DatabaseError
 
 from accounts import metrics
@@ -21,6 +20,8 @@ from accounts.errors import GatewayError, NsfwBlocked, UpstreamUnreachable
 from accounts.identity import Identity
 from comfyproxy import broadcasts, nsfwgate, ownership, reconcile, stall, upstream
 from comfyproxy.clientsocket import Receiver, deliver
+from comfyproxy.comfysocket import ComfySocket
+from comfyproxy.connections import BrokeOff
 from comfyproxy.files import is_own
 from comfyproxy.filters.features import shown_features
 from comfyproxy.filters.outcome import Outcome
@@ -34,6 +35,7 @@ from comfyproxy.relay import (
     Sort,
     Verdict,
     flags_event,
+    is_status,
     judge_binary,
     judge_text,
     status_event,
@@ -42,9 +44,6 @@ from comfyproxy.relay import (
 logger = logging.getLogger(__name__)
 
 LINGER_SECONDS: Final = 15.0
-# A registered socket sees a `status` after every accepted prompt; one that does not within
-# this time is not registered any more.
-STATUS_SECONDS: Final = 10.0
 MAX_FOREIGN: Final = 1000
 # How long the relay of a user's events waits until the files that one of them reports are
 # written down, and all of a run together; meanwhile ComfyUI's socket is not read. The first so
@@ -117,10 +116,10 @@ class UpstreamSession:
         self._foreign: dict[str, None] = {}
         # What the database has just said, also of what is not to be remembered yet.
         self._told: dict[str, Ownership] = {}
-        self._ws: aiohttp.ClientWebSocketResponse | None = None
+        self._ws: ComfySocket | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._last_status = 0.0
-        self._reopening: asyncio.Task[bool] | None = None
+        self._reopening: asyncio.Task[None] | None = None
         self.stopping = False
         self._task = asyncio.ensure_future(self._run())
 
@@ -170,8 +169,8 @@ class UpstreamSession:
         if ws is None or ws.closed:
             return
         try:
-            await (ws.send_str(frame) if isinstance(frame, str) else ws.send_bytes(frame))
-        except (aiohttp.ClientError, ConnectionError) as error:
+            await ws.send(frame)
+        except BrokeOff as error:
             logger.info("a client's frame did not reach ComfyUI: %s", error)
 
     def stop(self) -> None:
@@ -202,21 +201,19 @@ class UpstreamSession:
             await self._end()
 
     async def _follow(self) -> None:
-        ws = self._ws = await upstream.socket(self.upstream_id)
+        ws = self._ws = await upstream.socket(self.upstream_id, self._is_done_with)
         metrics.upstream_sockets.inc()
         try:
-            await ws.send_str(OWN_FLAGS)
+            await ws.send(OWN_FLAGS)
             self._last_status = monotonic()
             # What ran when an earlier connection ended may be over: its end was not seen.
             self._state = RunState()
             self.opened.set()
             # Whoever asked for this session may be gone before it is there.
             self._start_clock()
-            async for message in ws:
-                if message.type is aiohttp.WSMsgType.TEXT:
-                    await self._judged(self._text, message.data)
-                elif message.type is aiohttp.WSMsgType.BINARY:
-                    await self._judged(self._binary, message.data)
+            while (frame := await ws.receive()) is not None:
+                judge = self._text if isinstance(frame, str) else self._binary
+                await self._judged(judge, frame)
         finally:
             metrics.upstream_sockets.dec()
             await ws.close()
@@ -318,6 +315,16 @@ class UpstreamSession:
         owner = self._owner(prompt_id)
         return owner.result_nodes if owner is not None else frozenset()
 
+    def _is_done_with(self, text: bytes) -> bool:
+        if not is_status(text):
+            return False
+        self._queue_changed()
+        return True
+
+    def _queue_changed(self) -> None:
+        self._last_status = monotonic()
+        watch.changed()
+
     def _text(self, text: str) -> Verdict:
         return judge_text(text, self._state, self._is_own)
 
@@ -329,8 +336,7 @@ class UpstreamSession:
             case Sort.DROP:
                 return
             case Sort.QUEUE_CHANGED:
-                self._last_status = monotonic()
-                watch.changed()
+                self._queue_changed()
             case Sort.FLAGS:
                 self._flags = shown_features(verdict.data)
                 for socket in self.sockets:
@@ -354,15 +360,10 @@ class UpstreamSession:
         for socket in self.sockets:
             socket.put(status_event(count))
 
-    def expect_status(self, asked_at: float) -> None:
-        """A prompt given to ComfyUI at that moment (`monotonic`) was accepted: if no `status`
-        has come since and none comes, this socket is registered no more."""
-
-        def check() -> None:
-            silent = self._last_status < asked_at and self._reopening is None
-            if silent and self._ws is not None and not self._ws.closed:
-                logger.warning("ComfyUI forgot a socket; it is opened anew")
-                self._reopening = asyncio.ensure_future(self._ws.close())
-
-        if self._last_status < asked_at:
-            asyncio.get_running_loop().call_later(STATUS_SECONDS, check)
+    def require_status(self, since: float) -> None:
+        """A `status` should have come since that moment (`monotonic`): if none has, this socket
+        is registered no more, and opened anew."""
+        silent = self._last_status < since and self._reopening is None
+        if silent and self._ws is not None and not self._ws.closed:
+            logger.warning("ComfyUI forgot a socket; it is opened anew")
+            self._reopening = asyncio.ensure_future(self._ws.close())

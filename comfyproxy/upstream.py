@@ -1,7 +1,7 @@
 """The only module that talks to ComfyUI: JSON, streams, sockets.
 
-What only reads goes over a client of our own (`httpreads`), which takes a fraction of aiohttp's
-time; everything else, and ComfyUI behind TLS, through aiohttp.
+What only reads goes over a client of our own (`httpreads`), and so do sockets (`comfysocket`):
+they take a fraction of aiohttp's time. Everything else goes through aiohttp.
 
 Raises UpstreamUnreachable and UpstreamTimeout, and nothing of theirs; BadRequest where an address
 is longer than ComfyUI takes.
@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -27,11 +27,12 @@ from yarl import URL
 from accounts import metrics
 from accounts.errors import BadRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
 from comfyproxy import httpreads
-from comfyproxy.httpreads import NotThere, Reads
+from comfyproxy.comfysocket import ComfySocket
+from comfyproxy.connections import CONNECT_SECONDS, NotThere
+from comfyproxy.httpreads import Reads
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS: Final = 5.0
 # Small questions; ComfyUI's loop can be busy for seconds with one request of somebody.
 JSON_SECONDS: Final = 60.0
 # Between two pieces of a stream. A large file on a slow disk, a long model conversion.
@@ -122,9 +123,7 @@ def _reader() -> Reads | None:
         base = urlsplit(settings.COMFYUI_URL)
         if base.scheme != "http" or base.hostname is None or "@" in base.netloc:
             return None
-        found = _reads[loop] = Reads(
-            base.hostname, base.port or 80, base.netloc.encode("idna"), CONNECT_SECONDS
-        )
+        found = _reads[loop] = Reads(base.hostname, base.port or 80, base.netloc.encode("idna"))
     return found
 
 
@@ -480,20 +479,14 @@ def version_in(found: Iterable[tuple[bytes, bytes]]) -> FileVersion | None:
     return FileVersion(f"{modified} {tag}"[:_MAX_TAG_CHARS], second - 1)
 
 
-async def socket(client_id: str) -> aiohttp.ClientWebSocketResponse:
-    """Open ComfyUI's socket under that id.
+async def socket(client_id: str, is_done_with: Callable[[bytes], bool]) -> ComfySocket:
+    """Open ComfyUI's socket under that id; `is_done_with`: see there.
 
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
-    query = urlencode({"clientId": client_id}).encode()
+    address = url("/ws", urlencode({"clientId": client_id}).encode())
+    opened = ComfySocket(f"ws{str(address).removeprefix('http')}", is_done_with)
     with _translated():
-        return await session().ws_connect(
-            url("/ws", query),
-            max_msg_size=0,
-            compress=0,
-            autoping=True,
-            # Finds a half-dead connection; long, as ComfyUI's loop can be busy for a while.
-            heartbeat=60.0,
-            timeout=aiohttp.ClientWSTimeout(ws_close=5.0),
-        )
+        await opened.open(STREAM_IDLE_SECONDS)
+    return opened

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfyproxy.httpreads import BrokeOff, NotThere, Reads, message_of
+from comfyproxy.connections import BrokeOff, NotThere
+from comfyproxy.httpreads import Reads, message_of
 
 headers = st.tuples(
     st.text(st.characters(max_codepoint=255), max_size=8),
@@ -32,7 +33,7 @@ class Recorder:
 async def asked(recorder: Recorder, target: bytes, *lines: tuple[str, str]) -> bytes:
     server = await asyncio.start_server(recorder.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    reads = Reads("127.0.0.1", port, b"comfyui:8188", 2)
+    reads = Reads("127.0.0.1", port, b"comfyui:8188")
     try:
         answer = await reads.ask("GET", target, lines, 0.2)
         body = b""
@@ -87,7 +88,7 @@ def test_server_that_is_silent_or_speaks_something_else_is_given_up(
 
 def test_nobody_there_is_told_apart() -> None:
     async def ask() -> None:
-        await Reads("127.0.0.1", 1, b"h", 2).ask("GET", b"/", (), 1)
+        await Reads("127.0.0.1", 1, b"h").ask("GET", b"/", (), 1)
 
     with pytest.raises(NotThere):
         asyncio.run(ask())

@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-from types import SimpleNamespace
-from typing import Any, Self
-
-import aiohttp
+from collections.abc import Callable
+from typing import Any
 
 from accounts.capabilities import Capability
 from accounts.errors import UpstreamUnreachable
@@ -23,7 +21,8 @@ MINE, THEIRS = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-
 class UpstreamSocket:
     """One socket to ComfyUI. It closes when asked to; after `hold` not before `release`."""
 
-    def __init__(self, log: list[str], number: int) -> None:
+    def __init__(self, log: list[str], number: int, is_done_with: Callable[[bytes], bool]) -> None:
+        self._is_done_with = is_done_with
         self.sent: list[Frame] = []
         self.closed = False
         self._closing = False
@@ -40,41 +39,30 @@ class UpstreamSocket:
         self._may_close.set()
 
     def event(self, kind: str, **data: Any) -> None:
-        self._frames.put_nowait(json.dumps({"type": kind, "data": data}))
+        self.frame(json.dumps({"type": kind, "data": data}))
 
     def frame(self, frame: Frame) -> None:
-        self._frames.put_nowait(frame)
+        if isinstance(frame, bytes) or not self._is_done_with(frame.encode()):
+            self._frames.put_nowait(frame)
 
     def end(self) -> None:
         """As if ComfyUI had gone away."""
         self._frames.put_nowait(None)
 
-    async def send_str(self, text: str) -> None:
-        self.sent.append(text)
+    async def send(self, frame: Frame) -> None:
+        self.sent.append(frame)
 
-    async def send_bytes(self, data: bytes) -> None:
-        self.sent.append(data)
-
-    async def close(self) -> bool:
-        # As in aiohttp: only the first call waits for the other side.
-        if self._closing:
-            return False
-        self._closing = True
-        self.end()
+    async def close(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self.end()
         await self._may_close.wait()
-        self.closed = True
-        self._log.append(f"closed {self._number}")
-        return True
+        if not self.closed:
+            self.closed = True
+            self._log.append(f"closed {self._number}")
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Any:
-        frame = await self._frames.get()
-        if frame is None:
-            raise StopAsyncIteration
-        kind = aiohttp.WSMsgType.TEXT if isinstance(frame, str) else aiohttp.WSMsgType.BINARY
-        return SimpleNamespace(type=kind, data=frame)
+    async def receive(self) -> Frame | None:
+        return await self._frames.get()
 
 
 class Upstream:
@@ -88,11 +76,11 @@ class Upstream:
         self.ready = asyncio.Event()
         self.ready.set()
 
-    async def socket(self, client_id: str) -> UpstreamSocket:
+    async def socket(self, client_id: str, is_done_with: Callable[[bytes], bool]) -> UpstreamSocket:
         await self.ready.wait()
         if self.failure is not None:
             raise self.failure
-        opened = UpstreamSocket(self.log, len(self.sockets))
+        opened = UpstreamSocket(self.log, len(self.sockets), is_done_with)
         self.log.append(f"opened {len(self.sockets)}")
         self.sockets.append(opened)
         if self.ends_at_once:
