@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from threading import BoundedSemaphore
 from typing import Final, ParamSpec, TypeVar
 
@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 THREADS: Final = 4
 _executor = ThreadPoolExecutor(THREADS, thread_name_prefix="db")
+# SQLite has one writer at a time, and lets others sleep for up to 0.1 s before they look again.
+_sqlite_writer = ThreadPoolExecutor(1, thread_name_prefix="db-writer")
 # For what nobody waits for: a database that is locked must not hold up those who read.
 _aside = ThreadPoolExecutor(1, thread_name_prefix="db-aside")
 MAX_LEFT_FOR_LATER: Final = 200
@@ -32,6 +34,19 @@ async def in_db_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
     if `func` had not begun to write (a lost server: PostgreSQL restarted)."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_executor, partial(_guarded, func, *args, **kwargs))
+
+
+async def in_writing_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `in_db_thread`, for what writes: SQLite's writers wait here for their turn, and hold none
+    of the threads that readers need."""
+    executor = _sqlite_writer if _is_sqlite() else _executor
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(executor, partial(_guarded, func, *args, **kwargs))
+
+
+@cache
+def _is_sqlite() -> bool:
+    return connection.vendor == "sqlite"
 
 
 def later(func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:

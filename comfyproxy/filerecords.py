@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.dbthread import in_db_thread, later
+from accounts.dbthread import in_db_thread, in_writing_thread, later
 from comfyproxy import wake
 from comfyproxy.files import FileRef
 from comfyproxy.models import FileOwner, FileRecord
@@ -48,7 +48,7 @@ async def add(
     """Record files, each with its version, as that user's, made by that prompt (None:
     uploaded) at that moment (None: now)."""
     if files:
-        await in_db_thread(_add, files, user_id, prompt_id, made_at)
+        await in_writing_thread(_add, files, user_id, prompt_id, made_at)
 
 
 def _add(

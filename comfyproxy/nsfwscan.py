@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 from filelock import FileLock, Timeout
 
-from accounts.dbthread import in_db_thread
+from accounts.dbthread import in_db_thread, in_writing_thread
 from accounts.errors import GatewayError
 from accounts.models import User
 from comfyproxy import nsfwpolicy, scoring, upstream, verdicts
@@ -58,14 +58,14 @@ async def _new_ones(policy: Policy, until: float) -> bool:
         # Only people tag; a picture's content is looked at when somebody asks for it. One that
         # is out of order for now is another matter: its pictures wait.
         if nsfwpolicy.kind() is None:
-            await in_db_thread(rows.update, unscored_since=None)
+            await in_writing_thread(rows.update, unscored_since=None)
         return False
     while found := await in_db_thread(list, rows[:_CHUNK]):
         for record in found:
             await _look(record, policy)
             # Whatever came of it: who asks for it has it looked at again.
             same = FileRecord.objects.filter(pk=record.pk, unscored_since=record.unscored_since)
-            await in_db_thread(same.update, unscored_since=None)
+            await in_writing_thread(same.update, unscored_since=None)
             if monotonic() >= until:
                 return True
     return False
@@ -111,7 +111,7 @@ async def _scan(policy: Policy, until: float) -> bool:
         found = await in_db_thread(list, rows[:_CHUNK])
         if not found:
             done = {"status": NsfwScan.Status.DONE, "finished_at": timezone.now()}
-            await in_db_thread(running.filter(pk=scan.pk).update, **done)
+            await in_writing_thread(running.filter(pk=scan.pk).update, **done)
             return False
         for record in found:
             flagged = await _scanned(record, policy)
@@ -120,7 +120,7 @@ async def _scan(policy: Policy, until: float) -> bool:
                 "done": F("done") + 1,
                 "flagged": F("flagged") + int(flagged),
             }
-            await in_db_thread(running.filter(pk=scan.pk).update, **step)
+            await in_writing_thread(running.filter(pk=scan.pk).update, **step)
             if monotonic() >= until:
                 return True
         scan = await in_db_thread(running.first)

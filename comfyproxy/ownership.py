@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -20,7 +20,7 @@ from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts import metrics
-from accounts.dbthread import in_db_thread
+from accounts.dbthread import in_db_thread, in_writing_thread
 from accounts.errors import Conflict, TokenRevoked
 from accounts.models import User
 from comfyproxy import tombstones
@@ -83,7 +83,7 @@ async def record(
     if new.prompt_id is not None and await tombstones.covers_prompt(new.prompt_id):
         raise _taken()
     identifier = new.prompt_id or str(uuid.uuid4())
-    ownership = await in_db_thread(_record, user_id, namespace, identifier, new, seen)
+    ownership = await in_writing_thread(_record, user_id, namespace, identifier, new, seen)
     _remember(identifier, ownership)
     return identifier, ownership.number
 
@@ -153,7 +153,7 @@ def _ms(moment: datetime) -> int:
 
 async def accepted(prompt_id: str, user_id: int) -> bool:
     """ComfyUI took the prompt; False if its user was deleted meanwhile."""
-    return await in_db_thread(_accepted, prompt_id, user_id)
+    return await in_writing_thread(_accepted, prompt_id, user_id)
 
 
 def _accepted(prompt_id: str, user_id: int) -> bool:
@@ -167,7 +167,7 @@ def _accepted(prompt_id: str, user_id: int) -> bool:
 async def not_accepted(prompt_id: str) -> None:
     """ComfyUI refused the prompt, or was never asked: no record stays."""
     forget([prompt_id])
-    await in_db_thread(PromptRecord.objects.filter(prompt_id=prompt_id).delete)
+    await in_writing_thread(PromptRecord.objects.filter(prompt_id=prompt_id).delete)
 
 
 def forget(prompt_ids: Iterable[str]) -> None:
@@ -180,23 +180,23 @@ def forget(prompt_ids: Iterable[str]) -> None:
 async def cancelled(prompt_ids: Iterable[str]) -> None:
     """These were taken out of the queue before they ran."""
     change = {"state": PromptRecord.State.CANCELLED, "listed": False}
-    await in_db_thread(_set_state, list(prompt_ids), PromptRecord.UNFINISHED, **change)
+    await in_writing_thread(_set_state, list(prompt_ids), PromptRecord.UNFINISHED, **change)
 
 
 async def lost(prompt_ids: Iterable[str]) -> None:
     """ComfyUI has none of these any more, and their end was not seen."""
     change = {"state": PromptRecord.State.LOST, "listed": False}
-    await in_db_thread(_set_state, list(prompt_ids), PromptRecord.UNFINISHED, **change)
+    await in_writing_thread(_set_state, list(prompt_ids), PromptRecord.UNFINISHED, **change)
 
 
 async def unlisted(prompt_ids: Iterable[str]) -> None:
     """ComfyUI's history has none of these any more: removed by their owner, or forgotten."""
-    await in_db_thread(_set_state, list(prompt_ids), PromptRecord.State.values, listed=False)
+    await in_writing_thread(_set_state, list(prompt_ids), PromptRecord.State.values, listed=False)
 
 
 async def finished(outcomes: Mapping[str, Outcome]) -> None:
     """These ended as ComfyUI's history says."""
-    await in_db_thread(_finish, outcomes)
+    await in_writing_thread(_finish, outcomes)
 
 
 def _finish(outcomes: Mapping[str, Outcome]) -> None:
@@ -304,15 +304,34 @@ def _unfinished(user_id: int | None, limit: int) -> dict[str, bool]:
     }
 
 
+class EndedPage(NamedTuple):
+    """Prompts that ComfyUI's history may hold, newest first; whether there are more behind."""
+
+    ids: list[str]
+    has_more: bool
+
+
 async def ended(
     user_id: int, *, before: str | None = None, limit: int, max_bytes: int | None = None
-) -> list[str]:
-    """The user's prompts that ComfyUI's history may hold, newest first; `before`: those
-    behind this one in that order; `max_bytes`: no more than are so large together, but one."""
+) -> EndedPage:
+    """A page of the user's; `before`: of those behind this one; `max_bytes`: no more than are so
+    large together, but one."""
     return await in_db_thread(_ended, user_id, before, limit, max_bytes)
 
 
-def _ended(user_id: int, before: str | None, limit: int, max_bytes: int | None) -> list[str]:
+async def unfinished_and_ended(
+    user_id: int, *, limit: int, max_bytes: int
+) -> tuple[dict[str, bool], EndedPage]:
+    """The user's `unfinished` prompts, and the first page of those that `ended`."""
+
+    def read() -> tuple[dict[str, bool], EndedPage]:
+        # In this order: a prompt that ends in between is in both.
+        return _unfinished(user_id, MAX_UNFINISHED), _ended(user_id, None, limit, max_bytes)
+
+    return await in_db_thread(read)
+
+
+def _ended(user_id: int, before: str | None, limit: int, max_bytes: int | None) -> EndedPage:
     rows = PromptRecord.objects.filter(user_id=user_id, listed=True).exclude(
         state__in=PromptRecord.UNFINISHED
     )
@@ -321,18 +340,18 @@ def _ended(user_id: int, before: str | None, limit: int, max_bytes: int | None) 
         last = PromptRecord.objects.filter(prompt_id=before).values_list("created_at", flat=True)
         moment = last.first()
         if moment is None:
-            return []
+            return EndedPage([], has_more=False)
         behind = Q(created_at__lt=moment) | Q(created_at=moment, prompt_id__lt=before)
         rows = rows.filter(behind)
     found: list[str] = []
     left = max_bytes
-    for pid, size in rows.values_list("prompt_id", "size_bytes")[:limit]:
+    for pid, size in rows.values_list("prompt_id", "size_bytes")[: limit + 1]:
+        if len(found) == limit or (left is not None and found and size > left):
+            return EndedPage(found, has_more=True)
         if left is not None:
-            if found and size > left:
-                break
             left -= size
         found.append(str(pid))
-    return found
+    return EndedPage(found, has_more=False)
 
 
 async def ended_part(

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
-from accounts.dbthread import in_db_thread
+from accounts.dbthread import in_writing_thread
 from accounts.errors import GatewayError
 from comfyproxy import nsfwpolicy, upstream, verdicts
 from comfyproxy.fairturns import FairTurns
@@ -89,7 +89,7 @@ async def look(ref: FileRef, policy: Policy) -> Found | None:
         found = await _take(answer.chunks(), policy)
     finally:
         answer.close()
-    await in_db_thread(verdicts.save_file, ref, version.tag, found.sha256, found.size)
+    await in_writing_thread(verdicts.save_file, ref, version.tag, found.sha256, found.size)
     return found
 
 
@@ -178,7 +178,7 @@ async def _take(pieces: AsyncIterator[bytes], policy: Policy) -> Found:
             return Found(sha256, size, known)
         path = None if file is None else Path(file.name)
         scored, by = await _judged(path, size, kind_of(head), policy)
-    await in_db_thread(verdicts.save_content, sha256, scored, by)
+    await in_writing_thread(verdicts.save_content, sha256, scored, by)
     return Found(sha256, size, await verdicts.of_content(sha256))
 
 

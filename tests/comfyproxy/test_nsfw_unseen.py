@@ -67,7 +67,7 @@ async def test_hash_of_a_content_is_worked_out_without_writing_it_down(
     saved: list[Any] = []
     monkeypatch.setattr(scoring.tempfile, "NamedTemporaryFile", refuse)
     monkeypatch.setattr(verdicts, "of_content", known)
-    monkeypatch.setattr(scoring, "in_db_thread", save)
+    monkeypatch.setattr(scoring, "in_writing_thread", save)
     found = await scoring._take(pieces(), scoring.HASH_ONLY)
     assert found.sha256 == verdicts.hash_of((b"\x89PNG" + b"x" * 2_000_000) * 3)
     assert found.size == 6_000_012 and saved[0][0] == found.sha256
