@@ -55,23 +55,11 @@ async def settle(user_id: int | None) -> Snapshot:
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
-    return await _settle(await ownership.unfinished(user_id))
+    return await settle_these(await ownership.unfinished(user_id))
 
 
-async def catch_up(user_id: int) -> bool:
-    """As `settle` for one user, but if they have no such prompts, ComfyUI is not even asked:
-    False.
-
-    Raises:
-        UpstreamUnreachable, UpstreamTimeout
-    """
-    unfinished = await ownership.unfinished(user_id)
-    if unfinished:
-        await _settle(unfinished)
-    return bool(unfinished)
-
-
-async def _settle(unfinished: dict[str, bool]) -> Snapshot:
+async def settle_these(unfinished: dict[str, bool]) -> Snapshot:
+    """As `settle`, of these (`ownership.unfinished`)."""
     # In this order, records, queue, history: what ComfyUI had taken when the record was read,
     # and is in neither queue nor history later, is gone for good.
     snapshot = await look()

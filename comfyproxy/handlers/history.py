@@ -85,7 +85,7 @@ async def history_change(call: Call) -> Reply:
     # What waits or runs is no history yet; ComfyUI would keep it, so its record stays too.
     snapshot = await reconcile.settle(user_id)
     if wanted.get("clear"):
-        chosen |= set(await ownership.ended(user_id, limit=MAX_CLEARED))
+        chosen |= set((await ownership.ended(user_id, limit=MAX_CLEARED)).ids)
     chosen -= set(prompt_ids(snapshot.queue))
     if chosen:
         await upstream.request_json("POST", "/history", {"delete": sorted(chosen)})
@@ -128,21 +128,29 @@ async def newest_pages(identity: Identity, count: int | None) -> AsyncIterator[E
         return
     left = MAX_OWN if count is None else min(count, MAX_OWN)
     left_bytes = MAX_OWN_BYTES
-    has_asked = await reconcile.catch_up(user_id)
-    last: str | None = None
-    while left > 0 and left_bytes > 0:
-        size = min(PAGE_BYTES, left_bytes)
-        ids = await ownership.ended(user_id, before=last, limit=min(PAGE, left), max_bytes=size)
-        if not ids:
-            if not has_asked:
-                await look()  # a ComfyUI that is down must not look like an empty history
-            return
-        has_asked, last = True, ids[-1]
-        entries, _ = await shown_entries(ids)
+    limit = min(PAGE, left)
+    unfinished, page = await ownership.unfinished_and_ended(
+        user_id, limit=limit, max_bytes=PAGE_BYTES
+    )
+    if unfinished:
+        await reconcile.settle_these(unfinished)
+        page = await ownership.ended(user_id, limit=limit, max_bytes=PAGE_BYTES)
+    elif not page.ids:
+        await look()  # a ComfyUI that is down must not look like an empty history
+    while page.ids:
+        entries, _ = await shown_entries(page.ids)
         left -= len(entries)
         owners = await ownership.owners(entries)
         left_bytes -= sum(owner.size_bytes for owner in owners.values())
         yield entries
+        if not page.has_more or left <= 0 or left_bytes <= 0:
+            return
+        page = await ownership.ended(
+            user_id,
+            before=page.ids[-1],
+            limit=min(PAGE, left),
+            max_bytes=min(PAGE_BYTES, left_bytes),
+        )
 
 
 async def shown_entries(ids: list[str]) -> tuple[Entries, list[str]]:

@@ -30,7 +30,11 @@ def make(user: User, *sizes: int, state: str = PromptRecord.State.SUCCESS) -> li
 
 def pages(user: User, limit: int, max_bytes: int | None) -> list[list[str]]:
     found: list[list[str]] = []
-    while page := ownership._ended(user.pk, found[-1][-1] if found else None, limit, max_bytes):
+    has_more = True
+    while has_more:
+        last = found[-1][-1] if found else None
+        page, has_more = ownership._ended(user.pk, last, limit, max_bytes)
+        assert page or not has_more
         found.append(page)
     return found
 

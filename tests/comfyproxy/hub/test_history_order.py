@@ -38,8 +38,13 @@ class World:
         # ComfyUI's answer is written down some time after it took the prompt.
         return {} if self.noted else {MINE: STAGES.index(now) >= STAGES.index("accepted")}
 
-    async def ended(self, user_id: int, *, before: str | None, **limits: int) -> list[str]:
-        return [MINE] if self.noted and before is None else []
+    async def ended(self, user_id: int, **limits: int) -> ownership.EndedPage:
+        return ownership.EndedPage([MINE] if self.noted else [], has_more=False)
+
+    async def unfinished_and_ended(
+        self, user_id: int, **limits: int
+    ) -> tuple[dict[str, bool], ownership.EndedPage]:
+        return await self.unfinished(user_id), await self.ended(user_id)
 
     async def note_entries(self, entries: dict[str, Any]) -> None:
         self.noted |= {pid for pid, entry in entries.items() if entry}
@@ -75,6 +80,7 @@ def enter(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(world: World) -> World:
         monkeypatch.setattr(ownership, "unfinished", world.unfinished)
         monkeypatch.setattr(ownership, "ended", world.ended)
+        monkeypatch.setattr(ownership, "unfinished_and_ended", world.unfinished_and_ended)
         monkeypatch.setattr(ownership, "unlisted", world.set_lost)
         monkeypatch.setattr(reconcile, "note_entries", world.note_entries)
         monkeypatch.setattr(ownership, "lost", world.set_lost)

@@ -65,8 +65,13 @@ class World:
     async def count_ended(self, user_id: int, states: Collection[str]) -> int:
         return len(await self.ended_part(user_id, states))
 
-    async def ended(self, user_id: int, *, before: str | None, **limits: int) -> list[str]:
-        return [MINE] if self.noted and before is None else []
+    async def ended(self, user_id: int, **limits: int) -> ownership.EndedPage:
+        return ownership.EndedPage([MINE] if self.noted else [], has_more=False)
+
+    async def unfinished_and_ended(
+        self, user_id: int, **limits: int
+    ) -> tuple[dict[str, bool], ownership.EndedPage]:
+        return await self.unfinished(user_id), await self.ended(user_id, **limits)
 
     async def set_gone(self, prompt_ids: Iterable[str]) -> None:
         self.gone |= set(prompt_ids)
@@ -79,7 +84,8 @@ class World:
 def enter(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(steps: Iterable[int]) -> World:
         world = World(steps)
-        for name in ("unfinished", "ended", "ended_part", "count_ended", "owners"):
+        records = ("unfinished", "ended", "unfinished_and_ended", "ended_part", "count_ended")
+        for name in (*records, "owners"):
             monkeypatch.setattr(ownership, name, getattr(world, name))
         for name in ("unlisted", "lost"):
             monkeypatch.setattr(ownership, name, world.set_gone)
