@@ -1,6 +1,7 @@
 """All relay sessions of this process, and the way to those of the other web processes."""
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -27,6 +28,10 @@ HOLDER_SECONDS: Final = 10.0
 AGAIN_SECONDS: Final = 0.25
 TOLD_TIMES: Final = 40
 PROMPTS: Final = "prompts"
+# A registered socket sees a `status` after every accepted prompt; one that does not within
+# this time is not registered any more. Looked for so often at most.
+STATUS_SECONDS: Final = 10.0
+STATUS_LOOK_SECONDS: Final = 1.0
 # A prompt that another process announces was accepted at most so long ago.
 ANNOUNCED_WITHIN_SECONDS: Final = 5.0
 
@@ -45,6 +50,8 @@ class Hub:
         # From asking who holds an id until its session is there, one handshake at a time.
         self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._tasks: list[asyncio.Task[None]] = []
+        # When prompts were given to ComfyUI of which every socket should hear, and has time to.
+        self._expected: deque[float] = deque()
 
     def start(self) -> None:
         """Begin to hear the other web processes, if there may be any."""
@@ -197,8 +204,22 @@ class Hub:
         self._expect_status(monotonic() - ANNOUNCED_WITHIN_SECONDS)
 
     def _expect_status(self, asked_at: float) -> None:
-        for session in self._sessions.values():
-            session.expect_status(asked_at)
+        """A prompt given to ComfyUI at that moment was accepted."""
+        self._expected.append(asked_at)
+        if len(self._expected) == 1:
+            asyncio.get_running_loop().call_later(STATUS_SECONDS, self._require_status)
+
+    def _require_status(self) -> None:
+        # For many prompts at once: each would mean a look at each of hundreds of sockets.
+        due = monotonic() - STATUS_SECONDS
+        since = self._expected.popleft()
+        while self._expected and self._expected[0] <= due:
+            since = max(since, self._expected.popleft())
+        for session in list(self._sessions.values()):
+            session.require_status(since)
+        if self._expected:
+            pause = max(self._expected[0] - due, STATUS_LOOK_SECONDS)
+            asyncio.get_running_loop().call_later(pause, self._require_status)
 
     async def close(self) -> None:
         """End every session (the server stops)."""

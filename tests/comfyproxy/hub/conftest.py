@@ -57,4 +57,4 @@ async def hub(owners: Owners, queue: Queue, upstream: Upstream) -> AsyncIterator
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client's loss is forgotten after a moment, and so is a socket that hears nothing."""
     monkeypatch.setattr(relaysession, "LINGER_SECONDS", 0.05)
-    monkeypatch.setattr(relaysession, "STATUS_SECONDS", 0.05)
+    monkeypatch.setattr(hub_module, "STATUS_SECONDS", 0.05)
