@@ -1,6 +1,7 @@
 """/ws: one client's socket, relayed to and from its upstream session."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Mapping, MutableMapping
@@ -8,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import orjson
+from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
@@ -47,13 +49,23 @@ class SocketConsumer(AsyncWebsocketConsumer):
     session: UpstreamSession | FarSession | None = None
     _given_up = False
     _closing: asyncio.Task[None] | None = None
+    _writer: asyncio.Task[None] | None = None
+    # A timer, and a task only while it runs: a thousand sockets hardly ever do.
+    _recheck_timer: asyncio.TimerHandle | None = None
+    _rechecking: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self._served_by = asyncio.current_task()
         self._is_open = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self.scope, self.base_send = scope, send
         try:
-            await super().__call__(scope, receive, send)
+            # Not Channels' own loop: it has two tasks wait, for a channel layer's messages, too,
+            # and looks after the database connections of a thread for each message. This consumer
+            # has neither.
+            with contextlib.suppress(StopConsumer):
+                while True:
+                    message = await receive()
+                    await getattr(self, get_handler_name(message))(message)
         except asyncio.CancelledError:
             if not self._given_up:
                 raise
@@ -82,10 +94,8 @@ class SocketConsumer(AsyncWebsocketConsumer):
             raise StopConsumer from None
         self._is_open = True
         metrics.sockets.inc()
-        self._tasks = [
-            asyncio.ensure_future(self._write()),
-            asyncio.ensure_future(self._recheck()),
-        ]
+        self._writer = asyncio.ensure_future(self._write())
+        self._recheck_later()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         assert self.session is not None
@@ -113,8 +123,9 @@ class SocketConsumer(AsyncWebsocketConsumer):
         """Nothing more is kept for this client or sent to it."""
         if self.session is not None:
             self.session.remove(self.client)
-        for task in self._tasks:
-            task.cancel()
+        for task in (self._writer, self._recheck_timer, self._rechecking):
+            if task is not None:
+                task.cancel()
 
     async def _write(self) -> None:
         try:
@@ -129,14 +140,19 @@ class SocketConsumer(AsyncWebsocketConsumer):
             logger.debug("a frame did not reach its client: %s", error)
             self._give_up()
 
+    def _recheck_later(self) -> None:
+        def begin() -> None:
+            self._rechecking = asyncio.ensure_future(self._recheck())
+
+        self._recheck_timer = asyncio.get_running_loop().call_later(RECHECK_SECONDS, begin)
+
     async def _recheck(self) -> None:
         """Revoked, expired, disabled, demoted, blocked: an open socket learns it within seconds."""
-        while True:
-            await asyncio.sleep(RECHECK_SECONDS)
-            code = await self._verdict()
-            if code is not None:
-                self._close_soon(code)
-                return
+        code = await self._verdict()
+        if code is None:
+            self._recheck_later()
+        else:
+            self._close_soon(code)
 
     async def _verdict(self) -> int | None:
         try:

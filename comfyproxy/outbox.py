@@ -38,11 +38,12 @@ class Outbox:
         self._event_limit = event_limit
         self._preview_limit = preview_limit
         self._entries: deque[_Entry] = deque()
-        self._previews: deque[_Entry] = deque()
+        # Few: those that are behind, and an empty deque takes 0.8 kB.
+        self._previews: list[_Entry] = []
         self._event_bytes = 0
         self._preview_bytes = 0
         self._overflowed = False
-        self._filled = asyncio.Event()
+        self._reader: asyncio.Future[None] | None = None
 
     @property
     def overflowed(self) -> bool:
@@ -66,7 +67,7 @@ class Outbox:
         if not self._overflowed:
             self._event_bytes += size
             self._entries.append(_Entry(frame, size, droppable=False))
-        self._filled.set()
+        self._wake()
 
     def put_preview(self, frame: bytes) -> None:
         """Add a frame that may be lost; the oldest such go first."""
@@ -77,10 +78,10 @@ class Outbox:
         self._previews.append(entry)
         self._preview_bytes += entry.size
         while self._preview_bytes > self._preview_limit and len(self._previews) > 1:
-            oldest = self._previews.popleft()
+            oldest = self._previews.pop(0)
             oldest.frame = None
             self._preview_bytes -= oldest.size
-        self._filled.set()
+        self._wake()
 
     async def get(self) -> Frame:
         """The next frame, waiting for one.
@@ -96,11 +97,15 @@ class Outbox:
                 if entry.droppable:
                     if entry.frame is None:
                         continue
-                    self._previews.popleft()
+                    self._previews.pop(0)
                     self._preview_bytes -= entry.size
                 else:
                     self._event_bytes -= entry.size
                 assert entry.frame is not None
                 return entry.frame
-            self._filled.clear()
-            await self._filled.wait()
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)

@@ -8,7 +8,6 @@ frames to everyone; a custom node's own event moreover only if it names a node o
 
 import json
 import struct
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -42,6 +41,7 @@ CORE_EVENTS: Final = _SIGNS_OF_RUNNING | {
     "b_preview_with_metadata",
     "progress_text",
 }
+MAX_ENDED: Final = 64
 _ENDINGS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 
@@ -101,7 +101,8 @@ class RunState:
     # When that prompt started, by ComfyUI's clock, and the nodes it was heard of since.
     started_ms: float | None = None
     nodes: set[str] = field(default_factory=set)
-    ended: deque[str] = field(default_factory=lambda: deque(maxlen=64))
+    # The last ones that ended.
+    ended: tuple[str, ...] = ()
 
 
 def is_status(text: bytes) -> bool:
@@ -186,7 +187,7 @@ def _follow(kind: str, data: Any, prompt_id: str, state: RunState) -> None:
         state.started_ms = _number(data.get("timestamp"))
         state.nodes = set()
     elif kind in _ENDINGS or (kind == "executing" and data.get("node") is None):
-        state.ended.append(prompt_id)
+        state.ended = (*state.ended[1 - MAX_ENDED :], prompt_id)
         if state.running == prompt_id:
             state.running = None
     elif kind in _SIGNS_OF_RUNNING and prompt_id not in state.ended:

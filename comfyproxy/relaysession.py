@@ -7,7 +7,6 @@ last client by 15 s with events kept, and it is closed for good before a new one
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from time import monotonic
@@ -27,6 +26,7 @@ from comfyproxy.filters.features import shown_features
 from comfyproxy.filters.outcome import Outcome
 from comfyproxy.filters.outputs import output_files
 from comfyproxy.filters.queue import Ownership
+from comfyproxy.moment import Moment
 from comfyproxy.outbox import EVENT_LIMIT_BYTES, Frame
 from comfyproxy.queuewatch import watch
 from comfyproxy.relay import (
@@ -102,10 +102,10 @@ class UpstreamSession:
         self.user_id, self.client_id = key
         self.upstream_id = upstream_id
         self.sockets: set[Receiver] = set()
-        self.opened = asyncio.Event()
-        self.closed = asyncio.Event()
+        self.opened = Moment()
+        self.closed = Moment()
         self.failure: GatewayError | None = None
-        self._missed: deque[Verdict] = deque()
+        self._missed: list[Verdict] = []
         self._missed_bytes = 0
         self._state = RunState()
         self._note_seconds = RUN_NOTE_SECONDS
@@ -132,9 +132,9 @@ class UpstreamSession:
             self._linger = None
         self._identity = socket.identity
         socket.put(status_event(watch.count(self.whose), socket.client_id))
-        while self._missed:
-            deliver(self._missed.popleft(), socket)
-        self._missed_bytes = 0
+        missed, self._missed, self._missed_bytes = self._missed, [], 0
+        for verdict in missed:
+            deliver(verdict, socket)
         self.sockets.add(socket)
 
     def remove(self, socket: Receiver) -> None:
