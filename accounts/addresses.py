@@ -29,6 +29,12 @@ def _address(text: str) -> Address | None:
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
+@lru_cache(maxsize=4096)
+def written(parsed: Address) -> str:
+    """The address as text, as everybody writes it."""
+    return str(parsed)
+
+
 def network(text: str) -> Network:
     """An address or a network.
 

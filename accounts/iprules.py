@@ -45,9 +45,14 @@ class Rules:
     allow: tuple[Entry, ...] = ()
     deny: tuple[Entry, ...] = ()
 
+    @property
+    def are_none(self) -> bool:
+        """Whether everybody may come in, as at most places."""
+        return not self.allow and not self.deny
+
     def admit(self, address: str, now: datetime) -> bool:
         """Whether this address may come in. What is no address may not, once there are rules."""
-        if not self.allow and not self.deny:
+        if self.are_none:
             return True
         parsed = addresses.address(address)
         if parsed is None or any(entry.holds(parsed, now) for entry in self.deny):
@@ -76,7 +81,7 @@ async def require_admitted(address: str) -> None:
     A database that does not answer raises, so nobody comes in.
     """
     rules = _rules if monotonic() < _deadline else await in_db_thread(load)
-    if not rules.admit(address, timezone.now()):
+    if not rules.are_none and not rules.admit(address, timezone.now()):
         raise errors.IpBlocked
 
 

@@ -27,9 +27,11 @@ _INFORMATIONAL: Final = frozenset({100, 102, 103})
 class Reads:
     """The connections of one event loop to one server."""
 
-    def __init__(self, host: str, port: int, host_header: bytes) -> None:
+    def __init__(self, host: str, port: int, host_header: bytes, below: bytes = b"") -> None:
+        """`below`: a path that comes before every target."""
         self._host, self._port = host, port
         self._host_header = host_header
+        self._below = below
         # The one that was used last is taken first, so that the others may grow old.
         self._idle: list[_Connection] = []
         self._closed = False
@@ -49,7 +51,7 @@ class Reads:
         Raises:
             NotThere, BrokeOff, TimeoutError; ValueError for what is no request
         """
-        message = message_of(method, target, self._host_header, headers)
+        message = message_of(method, self._below + target, self._host_header, headers)
         connection = self._take()
         if connection is not None:
             try:

@@ -123,7 +123,12 @@ def _reader() -> Reads | None:
         base = urlsplit(settings.COMFYUI_URL)
         if base.scheme != "http" or base.hostname is None or "@" in base.netloc:
             return None
-        found = _reads[loop] = Reads(base.hostname, base.port or 80, base.netloc.encode("idna"))
+        found = _reads[loop] = Reads(
+            base.hostname,
+            base.port or 80,
+            host_header=base.netloc.encode("idna"),
+            below=base.path.encode("latin-1"),
+        )
     return found
 
 
@@ -131,7 +136,7 @@ async def _read(
     reads: Reads, method: str, path: str, query: bytes, headers: Iterable[tuple[str, str]]
 ) -> httpreads.Answer:
     _check_length(path, query)
-    target = (urlsplit(settings.COMFYUI_URL).path + path).encode("latin-1")
+    target = path.encode("latin-1")
     try:
         return await reads.ask(
             method, target + b"?" + query if query else target, headers, STREAM_IDLE_SECONDS

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from accounts.addresses import Address, Network, address, network
+from accounts.addresses import Address, Network, address, network, written
 from accounts.credentials import RawHeaders
 
 Networks = tuple[Network, ...]
@@ -23,7 +23,7 @@ def client_of(peer: str, scheme: str, headers: RawHeaders, trusted: Networks) ->
     if client is None:
         return peer, scheme
     if not _trusted(client, trusted):
-        return str(client), scheme
+        return written(client), scheme
     for text in reversed(_values(headers, b"x-forwarded-for")):
         candidate = address(text)
         if candidate is None:
@@ -36,7 +36,7 @@ def client_of(peer: str, scheme: str, headers: RawHeaders, trusted: Networks) ->
         secure = forwarded[-1].lower() == "https"
         websocket = scheme in ("ws", "wss")
         scheme = ("wss" if secure else "ws") if websocket else ("https" if secure else "http")
-    return str(client), scheme
+    return written(client), scheme
 
 
 def is_trusted(peer: str, trusted: Networks) -> bool:
