@@ -115,7 +115,8 @@ def test_a_folder_that_there_is_not_is_not_found(
     for path in (f"/experiment/models/{folder}", f"/view_metadata/{folder}?filename=a"):
         check_refusal(alice.get(path), 404, "NOT_FOUND")
     check_refusal(alice.get(f"{PREVIEW}/{folder}/0/a.png"), 404, "NOT_FOUND")
-    assert asked(forwarded) == []
+    # The gateway may just be looking what ComfyUI offers.
+    assert [one for one in asked(forwarded) if folder in one.path] == []
 
 
 # --- /view_metadata ----------------------------------------------------------------------------
