@@ -16,7 +16,7 @@ from accounts.bus import bus
 from accounts.capabilities import Capability
 from accounts.errors import UpstreamTimeout, UpstreamUnreachable
 from accounts.identity import Identity
-from comfyproxy import filerecords
+from comfyproxy import arrivals, filerecords
 from comfyproxy.filters.models import Allowed, everything
 from comfyproxy.nodeinfo import Sight
 from comfyproxy.offer import Catalog, fetch
@@ -134,6 +134,8 @@ async def to_show(*, insists: bool = False) -> Catalog:
     Raises:
         UpstreamUnreachable, UpstreamTimeout: and nothing is known from before
     """
+    if await arrivals.came():
+        expire()
     known = _current
     if known is None:
         return await current()

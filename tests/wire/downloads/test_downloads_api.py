@@ -62,12 +62,6 @@ def bob(shop: Gateway) -> Client:
     return Client(shop.url, session(shop, BOB))
 
 
-def refreshed(client: Client, folder: str) -> list[str]:
-    """The models of a folder, as a page asks whose user wants it anew."""
-    answer = client.get(f"/models/{folder}", headers={"Cache-Control": "no-cache"})
-    return list(answer.json())
-
-
 # --- from asking to using ---------------------------------------------------------------------
 
 
@@ -92,7 +86,7 @@ def test_user_downloads_from_hugging_face_and_nobody_else_sees_the_model(
     path = Path(comfy.base_dir) / "models/checkpoints" / name
     assert path.read_bytes() == content
     # Hers with the next look, and nobody else's.
-    wait_until(lambda: name in refreshed(alice, "checkpoints"), 10)
+    wait_until(lambda: name in alice.get("/models/checkpoints").json(), 6)
     assert name not in bob.get("/models/checkpoints").json()
     graph = {
         "5": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": name}},
@@ -134,7 +128,7 @@ def test_sharer_downloads_for_somebody_else_with_their_key(
     wish["folder_type"] = "vae"
     job = ended(admin, ask(admin, **wish, target_username=BOB.username))
     assert job["target_username"] == BOB.username
-    wait_until(lambda: refreshed(bob, "vae") != [], 10)
+    wait_until(lambda: bob.get("/models/vae").json() != [], 6)
     (name,) = bob.get("/models/vae").json()
     assert job["destination"] == f"vae/{name}"
     check_refusal(
