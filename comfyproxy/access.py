@@ -2,7 +2,7 @@
 
 from accounts.errors import NotFound
 from accounts.identity import Identity
-from comfyproxy import filerecords, quarantine, reconcile, tombstones, upstream
+from comfyproxy import filerecords, fileversions, quarantine, reconcile, tombstones
 from comfyproxy.files import FileRef, is_own, namespace_of
 from comfyproxy.prompts.mapping import candidates
 from comfyproxy.sharing import sees_files, shares
@@ -45,7 +45,7 @@ async def _is_recorded(ref: FileRef, identity: Identity) -> bool:
     known = await filerecords.versions_of(ref, whose)
     if not known:
         return False
-    present = await upstream.version_of(ref.filename, ref.subfolder, ref.type)
+    present = await fileversions.version_of(ref.filename, ref.subfolder, ref.type)
     return present is not None and present.tag in known
 
 
@@ -68,7 +68,7 @@ async def _by_path(ref: FileRef, identity: Identity, *, moves_outputs: bool) -> 
     if ref.type == "output" and not moves_outputs:
         found = tuple(option for option in found if option == ref)
     for option in found[:-1]:
-        if await upstream.exists(option.filename, option.subfolder, option.type):
+        if await fileversions.exists(option.filename, option.subfolder, option.type):
             return option
     return found[-1] if found else None
 

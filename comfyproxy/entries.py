@@ -8,7 +8,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from accounts import metrics
-from comfyproxy import upstream
+from comfyproxy import comfyjson, upstream
 from comfyproxy.kept import Kept
 
 # At a time, for all callers together: each may be megabytes, and ComfyUI has one loop.
@@ -47,7 +47,7 @@ async def history_entries(ids: Iterable[str], *, max_age: float = 0.0) -> dict[s
     async def one(pid: str) -> None:
         async with slots:
             status, raw = await upstream.get_body(f"/history/{upstream.segment(pid)}")
-        answer = await upstream.parsed_aside(raw)
+        answer = await comfyjson.parsed_aside(raw)
         if status != 200 or not isinstance(answer, dict):
             return
         found[pid] = answer.get(pid)

@@ -18,7 +18,7 @@ import orjson
 
 from accounts import metrics
 from accounts.errors import UpstreamTimeout, UpstreamUnreachable
-from comfyproxy import upstream
+from comfyproxy import comfyjson, upstream
 from comfyproxy.filters.definitions import definitions
 from comfyproxy.filters.models import KnownModels
 from comfyproxy.kept import Kept
@@ -157,7 +157,7 @@ async def _nodes(answer: upstream.UpstreamStream, known: Catalog | None) -> _Nod
         digest = _digest([raw])
         is_known = known is not None and known.digests and known.digests.nodes == digest
         with _collector_paused():
-            return _Nodes(raw, digest, None if is_known else upstream.parsed(raw))
+            return _Nodes(raw, digest, None if is_known else comfyjson.parsed(raw))
 
     return await asyncio.to_thread(parsed)
 
@@ -201,7 +201,7 @@ def _read(
     before = known.digests if known is not None else None
     if known is not None and before == digests:
         return replace(known, fetched_at=fetched_at, unread=unread)
-    info = nodes.info or upstream.parsed(nodes.raw)
+    info = nodes.info or comfyjson.parsed(nodes.raw)
     if not isinstance(info, dict):
         raise UpstreamUnreachable(_UNTOLD)
     with _collector_paused():
@@ -242,7 +242,7 @@ def _digest(parts: Sequence[bytes]) -> bytes:
 
 def _names(body: bytes) -> tuple[str, ...]:
     """A list of names. Raises UpstreamUnreachable for anything else but nothing."""
-    found = upstream.parsed(body) if body else []
+    found = comfyjson.parsed(body) if body else []
     if not isinstance(found, list):
         raise UpstreamUnreachable(_UNTOLD)
     return tuple(name for name in found if isinstance(name, str))

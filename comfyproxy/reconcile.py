@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from django.db import Error as DatabaseError
 
 from accounts.errors import GatewayError
-from comfyproxy import filerecords, ownership, upstream
+from comfyproxy import filerecords, fileversions, ownership
 from comfyproxy.entries import history_entries
 from comfyproxy.files import FileRef, is_attributable, is_own
 from comfyproxy.filters.outcome import Outcome, outcome_of
@@ -162,7 +162,7 @@ async def attribute(
 async def _own_version(ref: FileRef, user_id: int, outcome: Outcome) -> str | None:
     """The present version of a file outside the namespaces, if it is the user's: written by
     the run, or by an earlier one of theirs."""
-    present = await upstream.version_of(ref.filename, ref.subfolder, ref.type)
+    present = await fileversions.version_of(ref.filename, ref.subfolder, ref.type)
     if present is None:
         return None
     if _was_written(present.written, outcome):

@@ -12,7 +12,7 @@ from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from accounts.audit import audit
 from accounts.errors import GatewayError
 from accounts.models import User
-from comfyproxy import nsfwpolicy, quarantine, scoring, upstream, verdicts
+from comfyproxy import fileversions, nsfwpolicy, quarantine, scoring, verdicts
 from comfyproxy.files import FileRef
 from comfyproxy.models import ContentVerdict, FileContent, FileOwner, FileRecord
 from comfyproxy.nsfw.kinds import Kind, kind_of_name
@@ -162,7 +162,7 @@ def _versions(records: Sequence[FileRecord]) -> dict[int, str]:
     async def version(ref: FileRef) -> str:
         try:
             async with asyncio.timeout(VERSION_SECONDS):
-                found = await upstream.version_of(ref.filename, ref.subfolder, ref.type)
+                found = await fileversions.version_of(ref.filename, ref.subfolder, ref.type)
         except (GatewayError, TimeoutError):
             return ""
         return "" if found is None else found.tag

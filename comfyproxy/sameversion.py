@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from accounts.errors import UpstreamBroke
-from comfyproxy import upstream
+from comfyproxy import fileversions, upstream
 from comfyproxy.files import FileRef
 
 # So much is read before any of it is sent, and sent after a look at the version. What is no larger
@@ -49,6 +49,6 @@ class SameVersion:
 
     async def _require_same(self) -> None:
         ref = self._ref
-        now = await upstream.version_of(ref.filename, ref.subfolder, ref.type)
+        now = await fileversions.version_of(ref.filename, ref.subfolder, ref.type)
         if now is None or now.tag != self._tag:
             raise UpstreamBroke("The file was replaced while it was sent.")

@@ -21,7 +21,7 @@ from django.conf import settings
 
 from accounts.dbthread import in_writing_thread
 from accounts.errors import GatewayError
-from comfyproxy import nsfwpolicy, upstream, verdicts
+from comfyproxy import fileversions, nsfwpolicy, upstream, verdicts
 from comfyproxy.fairturns import FairTurns
 from comfyproxy.files import FileRef
 from comfyproxy.nsfw.errors import ClassifierBroken
@@ -78,12 +78,12 @@ async def look(ref: FileRef, policy: Policy) -> Found | None:
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
-    query = urlencode(upstream.exact_name(ref.filename, ref.subfolder, ref.type)).encode()
+    query = urlencode(fileversions.exact_name(ref.filename, ref.subfolder, ref.type)).encode()
     if len(query) > upstream.MAX_TARGET_BYTES:
         return None
     answer = await upstream.stream("GET", "/view", query=query)
     try:
-        version = upstream.version_in(answer.headers) if answer.status == 200 else None
+        version = fileversions.version_in(answer.headers) if answer.status == 200 else None
         if version is None:
             return None
         found = await _take(answer.chunks(), policy)

@@ -8,13 +8,10 @@ is longer than ComfyUI takes.
 """
 
 import asyncio
-import json
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from time import perf_counter
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode, urlsplit
@@ -26,7 +23,7 @@ from yarl import URL
 
 from accounts import metrics
 from accounts.errors import BadRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
-from comfyproxy import httpreads
+from comfyproxy import comfyjson, httpreads
 from comfyproxy.comfysocket import ComfySocket
 from comfyproxy.connections import CONNECT_SECONDS, NotThere
 from comfyproxy.httpreads import Reads
@@ -42,14 +39,10 @@ LOOK_SECONDS: Final = 1.0
 # ComfyUI's server takes request lines up to 8190 bytes, and hangs up on longer ones.
 MAX_TARGET_BYTES: Final = 8000
 READ_BUFFER_BYTES: Final = 512 * 1024
-LARGE_JSON_BYTES: Final = 1_000_000
 MAX_JSON_BYTES: Final = 512 * 1024 * 1024
 
 # What HTTP forbids in a header's value; the server would break off over it.
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-
-_FILE_ETAG: Final = re.compile(r'"([0-9a-f]{8,20})-[0-9a-f]{1,16}"')
-_MAX_TAG_CHARS: Final = 100
 
 _sessions: dict[tuple[asyncio.AbstractEventLoop, bool], aiohttp.ClientSession] = {}
 _reads: dict[asyncio.AbstractEventLoop, Reads] = {}
@@ -349,7 +342,7 @@ async def request_json(
     headers = {"Content-Type": "application/json"} if payload is not None else {}
     data = orjson.dumps(payload) if payload is not None else None
     status, raw = await _ask(method, path, data, query, headers)
-    return status, await parsed_aside(raw)
+    return status, await comfyjson.parsed_aside(raw)
 
 
 async def _ask(
@@ -387,101 +380,6 @@ async def _whole(answer: _Answer) -> bytes:
             raise UpstreamUnreachable("ComfyUI's answer is too long.")
         pieces.append(piece)
     return b"".join(pieces)
-
-
-async def parsed_aside(raw: bytes) -> Any:
-    """As `parsed`; of what takes long, in a thread: others have the event loop meanwhile."""
-    return await asyncio.to_thread(parsed, raw) if len(raw) > LARGE_JSON_BYTES else parsed(raw)
-
-
-def parsed(raw: bytes) -> Any:
-    """The JSON, or None. Python's parser takes the bare NaN that ComfyUI writes for a node's
-    value; such numbers become null."""
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return _encodable(json.loads(raw, parse_constant=lambda name: None))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _encodable(value: Any) -> Any:
-    """What orjson, which is stricter than the parser that ComfyUI writes for, can encode again:
-    no half of a character (file names that are no UTF-8), no integer beyond 64 bits."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "replace").decode()
-    if isinstance(value, bool) or value is None or isinstance(value, float):
-        return value
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**64 else None
-    if isinstance(value, list):
-        return [_encodable(item) for item in value]
-    return {_encodable(key): _encodable(item) for key, item in value.items()}
-
-
-def exact_name(filename: str, subfolder: str, kind: str) -> dict[str, str]:
-    """A file as ComfyUI's parameters name it.
-
-    The name goes annotated: a bare one that itself ends in ` [output]` would be read as a
-    file of another folder.
-    """
-    return {"filename": f"{filename} [{kind}]", "subfolder": subfolder, "type": kind}
-
-
-async def exists(filename: str, subfolder: str, kind: str) -> bool:
-    """Whether ComfyUI has such a file (`HEAD /view`).
-
-    Raises:
-        UpstreamUnreachable, UpstreamTimeout
-    """
-    query = urlencode(exact_name(filename, subfolder, kind)).encode()
-    if len(query) > MAX_TARGET_BYTES:
-        return False
-    status, _ = await request_json("HEAD", "/view", query=query)
-    return status == 200
-
-
-@dataclass(frozen=True, slots=True)
-class FileVersion:
-    """What a file is at present: a name for its content, and not earlier than when (seconds
-    since the epoch by ComfyUI's clock) it was written."""
-
-    tag: str
-    written: float
-
-
-async def version_of(filename: str, subfolder: str, kind: str) -> FileVersion | None:
-    """The present version of a file; None if there is no such file or ComfyUI does not tell.
-
-    Raises:
-        UpstreamUnreachable, UpstreamTimeout
-    """
-    query = urlencode(exact_name(filename, subfolder, kind)).encode()
-    if len(query) > MAX_TARGET_BYTES:
-        return None
-    answer = await stream("HEAD", "/view", query=query)
-    answer.close()
-    return version_in(answer.headers) if answer.status == 200 else None
-
-
-def version_in(found: Iterable[tuple[bytes, bytes]]) -> FileVersion | None:
-    """The version that the headers of an answer with a file tell; None: they do not.
-
-    aiohttp's ETag is `<mtime in ns, hexadecimal>-<size>`, its Last-Modified is rounded up to
-    a whole second (3.14, web_fileresponse.py and web_response.py).
-    """
-    headers = {name.lower(): value.decode("latin-1") for name, value in found}
-    tag, modified = headers.get(b"etag", ""), headers.get(b"last-modified", "")
-    exact = _FILE_ETAG.fullmatch(tag)
-    if exact:
-        return FileVersion(tag, int(exact[1], 16) / 1e9)
-    try:
-        second = parsedate_to_datetime(modified).timestamp()
-    except ValueError:
-        return None
-    return FileVersion(f"{modified} {tag}"[:_MAX_TAG_CHARS], second - 1)
 
 
 async def socket(client_id: str, is_done_with: Callable[[bytes], bool]) -> ComfySocket:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from accounts import errors
 from accounts.capabilities import Capability
-from comfyproxy import catalog, nsfwgate, upstream
+from comfyproxy import catalog, comfyjson, nsfwgate, upstream
 from comfyproxy.calls import Call, Reply, json_reply
 from comfyproxy.filters.history import cut_path
 from comfyproxy.filters.modelfiles import may_tell_of, pictured, without_pictures
@@ -72,7 +72,7 @@ async def model_metadata(call: Call) -> Reply:
     status, body = await _whole(path, query)
     if status >= 400:
         raise errors.NotFound
-    return json_reply(without_pictures(upstream.parsed(body)))
+    return json_reply(without_pictures(comfyjson.parsed(body)))
 
 
 async def model_preview(call: Call) -> Reply:

@@ -10,7 +10,7 @@ from accounts import errors
 from accounts.capabilities import Capability
 from accounts.credentials import header
 from accounts.identity import Identity
-from comfyproxy import filerecords, upstream
+from comfyproxy import filerecords, fileversions, upstream
 from comfyproxy.access import resolve
 from comfyproxy.calls import JSON_TYPE, Call, Reply
 from comfyproxy.files import (
@@ -131,9 +131,9 @@ async def _original(text: str | None, identity: Identity) -> str:
         above = named.get("subfolder")
         named |= {"filename": base, "subfolder": f"{above}/{folder}" if above else folder}
     ref: FileRef = await resolve(parse_view(named), identity)
-    if not await upstream.exists(ref.filename, ref.subfolder, ref.type):
+    if not await fileversions.exists(ref.filename, ref.subfolder, ref.type):
         raise errors.NotFound
-    return orjson.dumps(upstream.exact_name(ref.filename, ref.subfolder, ref.type)).decode()
+    return orjson.dumps(fileversions.exact_name(ref.filename, ref.subfolder, ref.type)).decode()
 
 
 def _reply(status: int, body: bytes, *, with_original: bool) -> Reply:

@@ -11,7 +11,7 @@ from accounts.errors import (
     NsfwBlocked,
     UpstreamUnreachable,
 )
-from comfyproxy import nsfwgate, upstream, variants
+from comfyproxy import fileversions, nsfwgate, upstream, variants
 from comfyproxy.access import resolve
 from comfyproxy.calls import ByteStream, Call, Reply, refusal
 from comfyproxy.files import FileRef, parse_view
@@ -46,7 +46,7 @@ async def _shown(call: Call, ref: FileRef, shown_as: dict[str, str]) -> Reply:
         if found is not None:
             await nsfwgate.require_file(ref, before, call.identity, is_picture=True)
             return _kept(call, found, is_judged)
-    query = upstream.exact_name(ref.filename, ref.subfolder, ref.type) | shown_as
+    query = fileversions.exact_name(ref.filename, ref.subfolder, ref.type) | shown_as
     answer = await upstream.stream(
         call.method,
         "/view",
@@ -60,7 +60,7 @@ async def _shown(call: Call, ref: FileRef, shown_as: dict[str, str]) -> Reply:
         is_picture = bool(shown_as) or _is_sent_as_picture(answer)
         is_judged = is_judged or (enforced and is_picture)
         if is_judged and answer.status != RANGE_NOT_SATISFIABLE:
-            version = upstream.version_in(answer.headers)
+            version = fileversions.version_in(answer.headers)
             tag = None if version is None else version.tag
             if shown_as:
                 # ComfyUI tells no version of what it converts. It read the file between these.
@@ -139,7 +139,7 @@ def _is_sent_as_picture(answer: upstream.UpstreamStream) -> bool:
 
 
 async def _version(ref: FileRef) -> str | None:
-    found = await upstream.version_of(ref.filename, ref.subfolder, ref.type)
+    found = await fileversions.version_of(ref.filename, ref.subfolder, ref.type)
     return None if found is None else found.tag
 
 

@@ -8,7 +8,7 @@ import pytest
 from accounts.capabilities import Capability
 from accounts.errors import NotFound
 from accounts.identity import Auth, Identity
-from comfyproxy import access, filerecords, quarantine, reconcile, tombstones, upstream
+from comfyproxy import access, filerecords, fileversions, quarantine, reconcile, tombstones
 from comfyproxy.files import FileRef
 from tests.comfyproxy.names import BOB, OWN
 
@@ -37,7 +37,7 @@ class Looks:
 
         monkeypatch.setattr(filerecords, "versions_of", versions_of)
         monkeypatch.setattr(reconcile, "settle_soon", no)
-        monkeypatch.setattr(upstream, "exists", no)
+        monkeypatch.setattr(fileversions, "exists", no)
         monkeypatch.setattr(tombstones, "covers_namespace", namespace)
         monkeypatch.setattr(tombstones, "covers_file", file)
         monkeypatch.setattr(quarantine, "hides", no)

@@ -8,11 +8,11 @@ import orjson
 import pytest
 
 from accounts.errors import UpstreamUnreachable
-from comfyproxy import filerecords, ownership, reconcile, upstream
+from comfyproxy import comfyjson, filerecords, fileversions, ownership, reconcile
 from comfyproxy.files import FileRef, is_attributable
+from comfyproxy.fileversions import FileVersion
 from comfyproxy.filters.outcome import Outcome
 from comfyproxy.filters.queue import Ownership
-from comfyproxy.upstream import FileVersion
 from tests.comfyproxy.names import BOB, OWN
 
 ALICE = Ownership(1, None, 0, namespace=OWN)
@@ -50,7 +50,7 @@ class Records:
         monkeypatch.setattr(ownership, "finished", finished)
         monkeypatch.setattr(filerecords, "add", add)
         monkeypatch.setattr(filerecords, "versions_of", versions_of)
-        monkeypatch.setattr(upstream, "version_of", version_of)
+        monkeypatch.setattr(fileversions, "version_of", version_of)
         monkeypatch.setattr(reconcile, "_noted", {})
 
 
@@ -87,7 +87,7 @@ async def test_comfyui_that_goes_away_leaves_the_prompt_to_be_noted_later(
     async def gone(*args: Any) -> None:
         raise UpstreamUnreachable
 
-    monkeypatch.setattr(upstream, "version_of", gone)
+    monkeypatch.setattr(fileversions, "version_of", gone)
     with pytest.raises(UpstreamUnreachable):
         await reconcile.note_entries({"p": entry(FileRef("temp", "", "a.png"))})
     assert (records.finished, reconcile._noted) == ([], {})
@@ -183,5 +183,5 @@ def test_what_can_be_a_result_of_ones_own(ref: FileRef, counts: bool) -> None:
 
 def test_an_answer_that_only_python_reads_can_be_encoded_again() -> None:
     raw = b'{"a": [NaN, "x\\udc80", 123456789012345678901234567890, true], "\\ud800": 1.5}'
-    assert upstream.parsed(raw) == {"a": [None, "x?", None, True], "?": 1.5}
-    assert orjson.dumps(upstream.parsed(raw))
+    assert comfyjson.parsed(raw) == {"a": [None, "x?", None, True], "?": 1.5}
+    assert orjson.dumps(comfyjson.parsed(raw))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from accounts.errors import UpstreamUnreachable
-from comfyproxy import queuewatch, upstream
+from comfyproxy import comfyjson, queuewatch, upstream
 
 
 class Queue:
@@ -66,9 +66,9 @@ async def test_failed_look_is_nobody_elses_and_one_who_leaves_ends_none(queue: Q
 
 
 def test_bare_nan_of_a_node_makes_no_answer_unreadable() -> None:
-    assert upstream.parsed(b'{"a": [NaN, -Infinity, 1.5], "b": "NaN"}') == {
+    assert comfyjson.parsed(b'{"a": [NaN, -Infinity, 1.5], "b": "NaN"}') == {
         "a": [None, None, 1.5],
         "b": "NaN",
     }
-    assert upstream.parsed(b"[" * 100_000) is None
-    assert upstream.parsed(b"no json") is None
+    assert comfyjson.parsed(b"[" * 100_000) is None
+    assert comfyjson.parsed(b"no json") is None
