@@ -1,11 +1,15 @@
 """The client's address and scheme, believing a proxy's headers only if the proxy is trusted."""
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from accounts.addresses import Address, Network, address, network, written
 from accounts.credentials import RawHeaders
 
 Networks = tuple[Network, ...]
+
+_PORTED: Final = re.compile(r"\[([\w:.%]+)\](?::\d{1,5})?|([0-9.]+):\d{1,5}")
 
 
 def networks(entries: Sequence[str]) -> Networks:
@@ -25,7 +29,7 @@ def client_of(peer: str, scheme: str, headers: RawHeaders, trusted: Networks) ->
     if not _trusted(client, trusted):
         return written(client), scheme
     for text in reversed(_values(headers, b"x-forwarded-for")):
-        candidate = address(text)
+        candidate = _without_port(text)
         if candidate is None:
             break
         client = candidate
@@ -37,6 +41,12 @@ def client_of(peer: str, scheme: str, headers: RawHeaders, trusted: Networks) ->
         websocket = scheme in ("ws", "wss")
         scheme = ("wss" if secure else "ws") if websocket else ("https" if secure else "http")
     return written(client), scheme
+
+
+def _without_port(text: str) -> Address | None:
+    # Some proxies (Azure's) write the client's port, too.
+    ported = _PORTED.fullmatch(text)
+    return address(text if ported is None else ported[1] or ported[2])
 
 
 def is_trusted(peer: str, trusted: Networks) -> bool:
