@@ -17,7 +17,7 @@ from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from comfyproxy.connections import BrokeOff, connect
+from comfyproxy.connections import BrokeOff, broke, connect
 from comfyproxy.outbox import Frame as Message
 
 logger = logging.getLogger(__name__)
@@ -214,6 +214,8 @@ class ComfySocket(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._is_over = True
+        if not self._is_unwanted:
+            broke()
         if self._fault is None:
             self._fault = BrokeOff(str(error) if error else "the server closed the connection")
         if self._beat_timer is not None:

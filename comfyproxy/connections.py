@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Final, TypeVar
 
 CONNECT_SECONDS: Final = 5.0
@@ -13,6 +14,21 @@ class NotThere(OSError):
 
 class BrokeOff(OSError):
     """The connection ended before it was done, or what came does not keep to the protocol."""
+
+
+_broke_at = float("-inf")
+
+
+def broke() -> None:
+    """ComfyUI ended a connection, or was not there: by now it may be another process, which has
+    forgotten what the one before knew."""
+    global _broke_at
+    _broke_at = monotonic()
+
+
+def last_broke() -> float:
+    """When that was, by `monotonic`."""
+    return _broke_at
 
 
 P = TypeVar("P", bound=asyncio.Protocol)
@@ -33,5 +49,6 @@ async def connect(protocol: Callable[[], P], host: str, port: int, *, is_secure:
                 protocol, host, port, ssl=True if is_secure else None
             )
     except OSError as error:  # TimeoutError is one
+        broke()
         raise NotThere(str(error) or "the connection took too long") from error
     return made

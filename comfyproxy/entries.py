@@ -9,13 +9,17 @@ from weakref import WeakKeyDictionary
 
 from accounts import metrics
 from comfyproxy import comfyjson, upstream
+from comfyproxy.connections import last_broke
 from comfyproxy.kept import Kept
 
 # At a time, for all callers together: each may be megabytes, and ComfyUI has one loop.
 _PARALLEL: Final = 32
-# An entry does not change once it is there; it may go. A page polls its list every second or two.
-KEPT_SECONDS: Final = 5.0
-MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
+# An entry does not change once it is there; it may go, with others when ComfyUI has ten thousand
+# of them, or with all others when ComfyUI restarts, which is noticed. A page polls its list every
+# second or two.
+KEPT_SECONDS: Final = 30.0
+# As ComfyUI sent them; in memory they take several times as much.
+MAX_KEPT_BYTES: Final = 16 * 1024 * 1024
 
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -54,12 +58,15 @@ async def history_entries(ids: Iterable[str], *, max_age: float = 0.0) -> dict[s
         if found[pid] is None:
             _kept.forget(pid)
         else:
-            _kept.put(pid, _Entry(found[pid], len(raw), monotonic()))
+            _kept.put(pid, _Entry(found[pid], len(raw), asked_at))
 
     asked = []
+    asked_at = monotonic()
+    since = max(asked_at - max_age, last_broke())
+    _kept.shed(lambda entry: entry.asked_at < asked_at - KEPT_SECONDS)
     for pid in ids:
         entry = _kept.get(pid) if max_age else None
-        is_fresh = entry is not None and monotonic() - entry.asked_at < max_age
+        is_fresh = entry is not None and entry.asked_at > since
         if max_age:
             metrics.looked_up("history", was_there=is_fresh)
         if entry is not None and is_fresh:

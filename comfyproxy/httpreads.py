@@ -13,7 +13,7 @@ from typing import Final, cast
 
 import httptools
 
-from comfyproxy.connections import BrokeOff, connect
+from comfyproxy.connections import BrokeOff, broke, connect
 
 # Of an answer's head. A server that sends more is not understood.
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -150,7 +150,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._usable_until = 0.0
-        self._is_busy = False
+        self._is_busy = self._is_closed_here = False
         self._begin("GET")
 
     def _begin(self, method: str) -> None:
@@ -239,6 +239,7 @@ class _Connection(asyncio.Protocol):
             self.close()
 
     def close(self) -> None:
+        self._is_closed_here = True
         if self._transport is not None:
             self._transport.close()
 
@@ -272,6 +273,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._reads.forget(self)
+        if not self._is_closed_here:
+            broke()
         self._stays = False
         if not self._is_over:
             if self._is_head_there and self._ends_with_it and error is None:

@@ -42,6 +42,15 @@ class Kept(Generic[K, V]):
         with self._lock:
             self._drop(key)
 
+    def shed(self, is_old: Callable[[V], bool]) -> None:
+        """Those that were not asked for the longest go, as long as they are so."""
+        with self._lock:
+            while self._values:
+                key, value = next(iter(self._values.items()))
+                if not is_old(value):
+                    return
+                self._drop(key)
+
     def _drop(self, key: K) -> None:
         if key in self._values:
             self.bytes -= self._size(self._values.pop(key))

@@ -25,7 +25,7 @@ from accounts import metrics
 from accounts.errors import BadRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
 from comfyproxy import comfyjson, httpreads
 from comfyproxy.comfysocket import ComfySocket
-from comfyproxy.connections import CONNECT_SECONDS, NotThere
+from comfyproxy.connections import CONNECT_SECONDS, NotThere, broke
 from comfyproxy.httpreads import Reads
 
 logger = logging.getLogger(__name__)
@@ -154,6 +154,7 @@ def _translated(failures: Sequence[Exception] = ()) -> Iterator[None]:
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         if failures:
             raise failures[0] from None
+        broke()
         not_there = isinstance(error, _NOT_THERE)
         if isinstance(error, TimeoutError) and not not_there:
             metrics.upstream_failed("timeout")

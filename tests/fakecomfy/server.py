@@ -173,6 +173,15 @@ class FakeComfy:
         """Ends the worker; HTTP goes on."""
         self.running_core.worker.kill()
 
+    async def hang_up(self) -> None:
+        """Ends all connections on which nothing is under way, as a restart does; nothing is
+        forgotten."""
+        assert self._runner is not None and self._runner.server is not None
+        for connection in self._runner.server.connections:
+            if connection._current_request is None and connection.transport is not None:
+                connection.transport.close()
+        await asyncio.sleep(0.05)
+
     def hang(self) -> None:
         """The next request is never answered."""
         self.running_core.hang_next += 1

@@ -112,6 +112,9 @@ class FakeComfyThread:
     def die(self) -> None:
         self.server.die()
 
+    def hang_up(self) -> None:
+        self._call(self.server.hang_up())
+
     def hang(self) -> None:
         self.server.hang()
 
