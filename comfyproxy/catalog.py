@@ -16,7 +16,7 @@ from accounts.bus import bus
 from accounts.capabilities import Capability
 from accounts.errors import UpstreamTimeout, UpstreamUnreachable
 from accounts.identity import Identity
-from comfyproxy import arrivals, filerecords
+from comfyproxy import filerecords
 from comfyproxy.filters.models import Allowed, everything
 from comfyproxy.nodeinfo import Sight
 from comfyproxy.offer import Catalog, fetch
@@ -107,6 +107,14 @@ def expire() -> None:
         _current = replace(_current, fetched_at=float("-inf"))
 
 
+def changed() -> None:
+    """ComfyUI has something new: every web process looks again. From any thread of any process."""
+    global _was_told
+    _was_told = True
+    expire()
+    bus.announce(CHANGED)
+
+
 def listen() -> None:
     """From now on it counts when another process found something new at ComfyUI."""
 
@@ -134,8 +142,6 @@ async def to_show(*, insists: bool = False) -> Catalog:
     Raises:
         UpstreamUnreachable, UpstreamTimeout: and nothing is known from before
     """
-    if await arrivals.came():
-        expire()
     known = _current
     if known is None:
         return await current()

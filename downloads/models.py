@@ -72,11 +72,6 @@ class DownloadJob(models.Model):
                 name="download_active",
                 condition=Q(status__in=("queued", "running")),
             ),
-            models.Index(
-                fields=("-finished_at",),
-                name="download_completed",
-                condition=Q(status="completed"),
-            ),
         ]
 
     def __str__(self) -> str:

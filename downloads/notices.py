@@ -1,7 +1,7 @@
-"""Tells others in this process that a model has come, as soon as somebody hears of it here.
+"""Tells other apps that a model has come.
 
-Downloads end in a worker; who lists models sits in the web process. Whoever asks there how a
-download goes brings the news.
+Downloads end in a worker, which tells; and without Redis nobody hears it in the web process. There
+whoever asks how a download goes brings the news.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,6 +19,12 @@ def register(hook: Callable[[], None]) -> None:
         _hooks.append(hook)
 
 
+def came() -> None:
+    """A model is there."""
+    for hook in _hooks:
+        hook()
+
+
 def seen(jobs: Iterable[DownloadJob]) -> None:
     """Somebody is about to be told of these."""
     global _latest
@@ -30,5 +36,4 @@ def seen(jobs: Iterable[DownloadJob]) -> None:
     latest = max(ends, default=None)
     if latest is not None and (_latest is None or latest > _latest):
         _latest = latest
-        for hook in _hooks:
-            hook()
+        came()

@@ -8,7 +8,7 @@ lease it counts on.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, Final
 from uuid import UUID
@@ -54,12 +54,6 @@ class Progress:
     bytes_done: int
     total_bytes: int | None
     speed_bps: float
-
-
-def last_completed() -> datetime | None:
-    """When the last model was downloaded whole."""
-    rows = DownloadJob.objects.filter(status=Status.COMPLETED).order_by("-finished_at")
-    return rows.values_list("finished_at", flat=True).first()
 
 
 def _running() -> QuerySet[DownloadJob]:

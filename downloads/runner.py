@@ -15,7 +15,7 @@ from accounts.capabilities import Capability
 from accounts.models import User
 from accounts.sentences import english
 from accounts.services import capabilities_of
-from downloads import bucket, folders, paths, queue, rights, services
+from downloads import bucket, folders, notices, paths, queue, rights, services
 from downloads.errors import Cancelled, DownloadError, NotAllowed
 from downloads.lease import Interrupted, Lease, is_stopping
 from downloads.models import DownloadJob
@@ -171,6 +171,7 @@ def _completed(job: DownloadJob, worker: str, stored: Stored) -> None:
         if stored.undo is not None and not _is_anothers(job, stored, error):
             stored.undo()
         raise
+    notices.came()
 
 
 def _is_anothers(job: DownloadJob, stored: Stored, error: DownloadError) -> bool:

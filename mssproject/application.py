@@ -11,13 +11,12 @@ from starlette.staticfiles import StaticFiles
 
 from accounts import authentication
 from accounts.bus import bus
-from comfyproxy import arrivals, catalog, upstream
+from comfyproxy import catalog, upstream
 from comfyproxy.asgitypes import App, Receive, Scope, Send
 from comfyproxy.consumers import SocketConsumer
 from comfyproxy.entry import ComfyEntry, SocketEntry
 from comfyproxy.hub import hub
 from comfyproxy.views import BareASGIHandler
-from downloads.queue import last_completed
 from mssproject import celery  # noqa: F401 - views hand tasks to it
 from mssproject.front import Front
 
@@ -51,7 +50,6 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     gc.freeze()
     authentication.listen()
     catalog.listen()
-    arrivals.told_by(last_completed)
     hub.start()
     listener = asyncio.ensure_future(bus.listen())
     early = asyncio.ensure_future(catalog.prepare())

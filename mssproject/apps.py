@@ -14,7 +14,7 @@ class ProjectConfig(AppConfig):
         from downloads import notices
         from mssproject import celery, faultreports, taskruns  # noqa: F401
 
-        notices.register(catalog.expire)
+        notices.register(catalog.changed)
         taskruns.connect()
         faultreports.start()
 

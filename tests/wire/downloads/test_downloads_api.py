@@ -126,6 +126,9 @@ def test_sharer_downloads_for_somebody_else_with_their_key(
     sites.on_huggingface("org/gift", "gift.safetensors", safetensors(1000, seed=3))
     wish = {"source": "huggingface", "repo_id": "org/gift", "filename": "gift.safetensors"}
     wish["folder_type"] = "vae"
+    # What is known is as new as it can be: only the model itself makes the gateway look again.
+    fresh = {"Cache-Control": "no-cache"}
+    assert bob.get("/models/vae", headers=fresh).json() == []
     job = ended(admin, ask(admin, **wish, target_username=BOB.username))
     assert job["target_username"] == BOB.username
     wait_until(lambda: bob.get("/models/vae").json() != [], 6)

@@ -5,13 +5,15 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 
 from tests.accounts.acting import session
-from tests.cast import ALICE, BOB, PASSWORD, Person
+from tests.cast import ADMIN, ALICE, BOB, PASSWORD, Person
 from tests.client import Client
 from tests.conftest import People
+from tests.fakecomfy import safetensors
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.listener import Frame, Listener, Refused, kind, kinds, prompts_of, status
@@ -46,6 +48,25 @@ def test_granted_and_withdrawn_model_shows_and_hides_in_both(
     assert fleet_admin.delete(path, json=item).status_code == 200
     for client in both:
         wait_until(lambda: client.get("/models/checkpoints").json() == [], SOON)  # noqa: B023
+
+
+def test_model_that_a_worker_brought_is_in_the_lists_of_both(
+    fleet: Gateway, fleet_people: People, fleet_comfy: FakeComfyThread
+) -> None:
+    both = clients(fleet, fleet_people.token(ADMIN))
+    name = "brought.safetensors"
+    path = Path(fleet_comfy.base_dir) / "models/vae" / name
+    # What each knows is as new as it can be, and is believed for 15 s.
+    fresh = {"Cache-Control": "no-cache"}
+    for client in both:
+        assert name not in client.get("/models/vae", headers=fresh).json()
+    safetensors.write(path, {})
+    try:
+        fleet.run("from downloads import notices\nnotices.came()\nresult = None")
+        for client in both:
+            wait_until(lambda: name in client.get("/models/vae").json(), SOON)  # noqa: B023
+    finally:
+        path.unlink()
 
 
 def test_blocked_address_is_blocked_in_both(
