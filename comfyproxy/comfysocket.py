@@ -8,7 +8,7 @@ in parts, pings and the close are left to `websockets`' own protocol.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, cast
 
 from websockets.client import ClientProtocol
@@ -28,8 +28,9 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_MESSAGE_BYTES: Final = 512 * 1024 * 1024
 # Of messages that nobody takes; then ComfyUI has to wait.
 BUFFER_BYTES: Final = 256 * 1024
-# Nothing heard for twice this long: asked for a sign; none in as long again: a connection that
-# is only half there. Long, as ComfyUI's loop can be busy for a while.
+# So often it is looked whether anything was heard: the second time that nothing was, a sign is
+# asked for, and the third time the connection is given up as only half there. Long, as ComfyUI's
+# loop can be busy for a while.
 BEAT_SECONDS: Final = 30.0
 CLOSE_SECONDS: Final = 5.0
 _END_OF_HEAD: Final = b"\r\n\r\n"
@@ -62,6 +63,8 @@ class ComfySocket(asyncio.Protocol):
         self._parts: list[bytes | bytearray | memoryview] = []
         self._is_text = False
         self._is_open = self._is_over = self._is_unwanted = False
+        # Whether the end of it was this side's wish.
+        self._ends_here = False
         self._fault: BrokeOff | None = None
         self._reader: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -69,15 +72,18 @@ class ComfySocket(asyncio.Protocol):
         self._silent_beats = 0
         self._beat_timer: asyncio.TimerHandle | None = None
 
-    async def open(self, seconds: float) -> None:
-        """Connect and shake hands; `seconds`: how long the server may take for its answer.
+    async def open(self, seconds: float, headers: Mapping[str, str]) -> None:
+        """Connect and shake hands. `seconds`: how long the server may take for its answer;
+        `headers`: what it is sent beside the handshake's own.
 
         Raises:
             NotThere, BrokeOff, TimeoutError
         """
         uri = self._uri
         await connect(lambda: self, uri.host, uri.port, is_secure=uri.secure)
-        self._protocol.send_request(self._protocol.connect())
+        request = self._protocol.connect()
+        request.headers.update(headers)
+        self._protocol.send_request(request)
         self._flush()
         try:
             async with asyncio.timeout(seconds):
@@ -133,6 +139,7 @@ class ComfySocket(asyncio.Protocol):
             self._is_paused = False
             self._transport.resume_reading()
         if self._protocol.state is State.OPEN:
+            self._ends_here = True
             self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
             self._flush()
         try:
@@ -214,7 +221,7 @@ class ComfySocket(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._is_over = True
-        if not self._is_unwanted:
+        if not self._ends_here:
             broke()
         if self._fault is None:
             self._fault = BrokeOff(str(error) if error else "the server closed the connection")

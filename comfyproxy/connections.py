@@ -49,6 +49,5 @@ async def connect(protocol: Callable[[], P], host: str, port: int, *, is_secure:
                 protocol, host, port, ssl=True if is_secure else None
             )
     except OSError as error:  # TimeoutError is one
-        broke()
         raise NotThere(str(error) or "the connection took too long") from error
     return made

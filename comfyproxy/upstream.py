@@ -390,7 +390,11 @@ async def socket(client_id: str, is_done_with: Callable[[bytes], bool]) -> Comfy
         UpstreamUnreachable, UpstreamTimeout
     """
     address = url("/ws", urlencode({"clientId": client_id}).encode())
-    opened = ComfySocket(f"ws{str(address).removeprefix('http')}", is_done_with)
+    headers = {}
+    if address.user is not None:
+        # `websockets` takes neither half a login nor a quoted one.
+        headers["Authorization"] = aiohttp.encode_basic_auth(address.user, address.password or "")
+    opened = ComfySocket(f"ws{str(address.with_user(None)).removeprefix('http')}", is_done_with)
     with _translated():
-        await opened.open(STREAM_IDLE_SECONDS)
+        await opened.open(STREAM_IDLE_SECONDS, headers)
     return opened

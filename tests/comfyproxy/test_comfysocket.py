@@ -2,19 +2,28 @@
 The rest is seen on the wire (tests/wire/ws)."""
 
 import asyncio
+import ssl
+from base64 import b64encode
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_django.fixtures import Settings
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from comfyproxy import comfysocket
+from comfyproxy import comfysocket, connections, upstream
 from comfyproxy.comfysocket import BUFFER_BYTES, ComfySocket
 from comfyproxy.connections import BrokeOff, NotThere
 
@@ -178,6 +187,23 @@ async def test_server_that_says_goodbye_is_answered_after_its_last_message() -> 
     assert peer.server.close_rcvd is not None
 
 
+@pytest.mark.parametrize("who", ["comfyui", "comfyui, without a word", "we"])
+async def test_end_that_was_not_our_wish_may_be_a_restart(
+    who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_broke_at", float("-inf"))
+    monkeypatch.setattr(comfysocket, "CLOSE_SECONDS", 0.01)
+    peer = Peer()
+    if who == "comfyui":
+        peer.server.send_close(1001)
+        peer.socket.data_received(b"".join(peer.server.data_to_send()))
+        assert await peer.socket.receive() is None
+    if who != "comfyui, without a word":
+        await peer.socket.close()
+    peer.socket.connection_lost(None)
+    assert (connections.last_broke() > 0) is (who != "we")
+
+
 async def test_messages_that_nobody_takes_make_the_server_wait() -> None:
     peer = Peer()
     message = b"x" * (BUFFER_BYTES // 4)
@@ -219,20 +245,34 @@ async def test_server_that_falls_silent_is_asked_and_then_left(
 class Server:
     """A real server that does this with a connection."""
 
-    def __init__(self, serve: Callable[..., Any]) -> None:
-        self._serve = serve
+    def __init__(self, serve: Callable[..., Any], tls: ssl.SSLContext | None = None) -> None:
+        self._serve, self._tls = serve, tls
 
     async def __aenter__(self) -> str:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/ws"
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        scheme = "ws" if self._tls is None else "wss"
+        return f"{scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/ws"
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
 
 
+async def accepted(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> tuple[ServerProtocol, Request]:
+    """The server's end after a handshake, and what was asked for."""
+    server = ServerProtocol()
+    server.receive_data(await reader.readuntil(b"\r\n\r\n"))
+    (request,) = server.events_received()
+    assert isinstance(request, Request)
+    server.send_response(server.accept(request))
+    writer.write(b"".join(server.data_to_send()))
+    return server, request
+
+
 async def opened(url: str, seconds: float = 2) -> ComfySocket:
     socket = ComfySocket(url, lambda text: False)
-    await socket.open(seconds)
+    await socket.open(seconds, {})
     return socket
 
 
@@ -283,12 +323,7 @@ async def test_close_takes_no_longer_than_it_may_when_the_server_says_nothing(
     hung_up = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server = ServerProtocol()
-        server.receive_data(await reader.readuntil(b"\r\n\r\n"))
-        (request,) = server.events_received()
-        assert isinstance(request, Request)
-        server.send_response(server.accept(request))
-        writer.write(b"".join(server.data_to_send()))
+        server, _ = await accepted(reader, writer)
         while data := await reader.read(100):
             server.receive_data(data)
         assert server.state is State.CLOSING
@@ -303,3 +338,78 @@ async def test_close_takes_no_longer_than_it_may_when_the_server_says_nothing(
         assert await waiting is None
         async with asyncio.timeout(2):
             await hung_up.wait()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate of 127.0.0.1, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "comfyui")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "comfyui.pem"
+    form = (
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.write_bytes(key.private_bytes(*form) + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+async def test_comfyui_behind_tls_is_believed_by_its_certificate(
+    is_trusted: bool, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server, _ = await accepted(reader, writer)
+        server.send_text(b"hello")
+        writer.write(b"".join(server.data_to_send()))
+        await reader.read()
+        writer.close()
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    async with Server(serve, tls) as url:
+        if not is_trusted:
+            with pytest.raises(NotThere):
+                await opened(url)
+            return
+        socket = await opened(url)
+        assert await socket.receive() == "hello"
+        await socket.close()
+
+
+@pytest.mark.parametrize(
+    ("login", "sent"),
+    [("", None), ("us%40er:p%3As%2Fs@", "us@er:p:s/s"), ("user@", "user:"), ("u:%C3%A4@", "u:ä")],
+)
+async def test_login_in_comfyuis_address_is_sent_with_the_handshake(
+    login: str, sent: str | None, settings: Settings
+) -> None:
+    asked: list[Request] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await accepted(reader, writer))[1])
+        await reader.read()
+        writer.close()
+
+    async with Server(serve) as url:
+        place = url.removeprefix("ws://").removesuffix("/ws")
+        settings.COMFYUI_URL = f"http://{login}{place}/below"
+        socket = await upstream.socket("a b", lambda text: False)
+        await socket.close()
+    (request,) = asked
+    assert (request.path, request.headers["Host"]) == ("/below/ws?clientId=a+b", place)
+    given = request.headers.get("Authorization")
+    assert given == (None if sent is None else f"Basic {b64encode(sent.encode()).decode()}")
