@@ -32,16 +32,18 @@ _places = BoundedSemaphore(MAX_LEFT_FOR_LATER)
 async def in_db_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call `func` there and return what it returns. A broken connection is tried anew once
     if `func` had not begun to write (a lost server: PostgreSQL restarted)."""
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_executor, partial(_guarded, func, *args, **kwargs))
+    return await _run_in(_executor, partial(func, *args, **kwargs))
 
 
 async def in_writing_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """As `in_db_thread`, for what writes: SQLite's writers wait here for their turn, and hold none
     of the threads that readers need."""
     executor = _sqlite_writer if _is_sqlite() else _executor
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(executor, partial(_guarded, func, *args, **kwargs))
+    return await _run_in(executor, partial(func, *args, **kwargs))
+
+
+async def _run_in(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(executor, _guarded, work)
 
 
 @cache
@@ -68,14 +70,14 @@ def _tried(work: Callable[[], object]) -> None:
         _places.release()
 
 
-def _guarded(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def _guarded(work: Callable[[], T]) -> T:
     before = connection.connection
     try:
-        return func(*args, **kwargs)
+        return work()
     except (DatabaseError, InterfaceError):
         # Where a transaction broke off Django has connected anew by now.
         is_another = before is not None and connection.connection is not before
         if connection.in_atomic_block or (connection.is_usable() and not is_another):
             raise
         connection.close()
-        return func(*args, **kwargs)
+        return work()
