@@ -45,15 +45,12 @@ class Rules:
     allow: tuple[Entry, ...] = ()
     deny: tuple[Entry, ...] = ()
 
-    @property
-    def are_none(self) -> bool:
-        """Whether everybody may come in, as at most places."""
-        return not self.allow and not self.deny
-
-    def admit(self, address: str, now: datetime) -> bool:
-        """Whether this address may come in. What is no address may not, once there are rules."""
-        if self.are_none:
+    def admit(self, address: str, now: datetime | None = None) -> bool:
+        """Whether this address may come in (None: now). What is no address may not, once there
+        are rules."""
+        if not self.allow and not self.deny:
             return True
+        now = now or timezone.now()
         parsed = addresses.address(address)
         if parsed is None or any(entry.holds(parsed, now) for entry in self.deny):
             return False
@@ -81,7 +78,7 @@ async def require_admitted(address: str) -> None:
     A database that does not answer raises, so nobody comes in.
     """
     rules = _rules if monotonic() < _deadline else await in_db_thread(load)
-    if not rules.are_none and not rules.admit(address, timezone.now()):
+    if not rules.admit(address):
         raise errors.IpBlocked
 
 

@@ -446,7 +446,7 @@ def require_way_in(ip: str | None, *, confirm: bool) -> None:
     """Raise Conflict WOULD_LOCK_OUT if the rules as they are now shut `ip` out, unless that
     is what somebody wants. Call it inside the transaction that changed them."""
     rules = iprules.rules_of(IpRule.objects.all())
-    if ip is not None and not confirm and not rules.admit(ip, timezone.now()):
+    if ip is not None and not confirm and not rules.admit(ip):
         raise errors.Conflict(
             "This would shut out the address you come from. Confirm it if you mean it.",
             code="WOULD_LOCK_OUT",
