@@ -63,7 +63,8 @@ def test_what_was_known_is_shown_to_each_as_before(
         check_refusal(answer, 502, "UPSTREAM_UNREACHABLE")
     finally:
         shaky.come_back()
-    assert shaky_gateway.log()[log:].count("what is known is shown meanwhile") <= 1
+    said = shaky_gateway.log()[log:].count("what is known is shown meanwhile")
+    assert said <= len(shaky_gateway.processes)
     submit(greta, loader())
     assert greta.get("/models/checkpoints", headers=FRESH).json() == [ITEM[1]]
 
