@@ -116,8 +116,10 @@ class SocketConsumer(AsyncWebsocketConsumer):
         elif may_go_up(frame):
             await self.session.send_up(frame)
 
-    async def disconnect(self, code: int) -> None:
-        self._leave()
+    async def websocket_disconnect(self, message: object) -> None:
+        """Not Channels' own: it goes to a thread for each client that leaves, to look after
+        database connections that this consumer does not have."""
+        raise StopConsumer
 
     def _leave(self) -> None:
         """Nothing more is kept for this client or sent to it."""
