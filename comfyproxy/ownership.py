@@ -35,6 +35,9 @@ UNCONFIRMED: Final = timedelta(minutes=5)
 # SQLite bounds the parameters of one statement, and a client may name any number of ids.
 _CHUNK: Final = 1000
 _SUBMITTING: Final = (PromptRecord.State.SUBMITTING,)
+# A lost one may turn up after all, or be one that is being cancelled: whoever looks between its
+# leaving the queue and the word about it finds it nowhere.
+_NOT_SEEN_TO_END: Final = (*PromptRecord.UNFINISHED, PromptRecord.State.LOST)
 # Looked after at once; older ones wait for their turn.
 MAX_UNFINISHED: Final = 10_000
 
@@ -180,7 +183,7 @@ def forget(prompt_ids: Iterable[str]) -> None:
 async def cancelled(prompt_ids: Iterable[str]) -> None:
     """These were taken out of the queue before they ran."""
     change = {"state": PromptRecord.State.CANCELLED, "listed": False}
-    await in_writing_thread(_set_state, list(prompt_ids), PromptRecord.UNFINISHED, **change)
+    await in_writing_thread(_set_state, list(prompt_ids), _NOT_SEEN_TO_END, **change)
 
 
 async def lost(prompt_ids: Iterable[str]) -> None:
@@ -204,8 +207,7 @@ def _finish(outcomes: Mapping[str, Outcome]) -> None:
     for prompt_id, outcome in sorted(outcomes.items()):
         _set_state(
             [prompt_id],
-            # A lost one may turn up after all.
-            [*PromptRecord.UNFINISHED, PromptRecord.State.LOST],
+            _NOT_SEEN_TO_END,
             state=outcome.state,
             listed=True,
             started_at=outcome.started_at,

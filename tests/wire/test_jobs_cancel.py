@@ -1,7 +1,9 @@
 """`POST /api/jobs/{job_id}/cancel` and `POST /api/jobs/cancel`: each user's own jobs only."""
 
 import json
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -76,6 +78,31 @@ def test_alice_cancels_several_at_once_ended_ones_too(
     assert not cancelled(alice, running, waiting, done)
     assert not cancelled(alice)
     assert ids(comfy) == ([], [kept, theirs])
+
+
+def test_alice_looks_at_her_list_while_she_cancels_and_nothing_counts_as_lost(
+    alice: Client, comfy: FakeComfyThread, gateway: Gateway
+) -> None:
+    comfy.pause()
+    waiting = [submit(alice, save()) for _ in range(12)]
+    done = threading.Event()
+
+    def look() -> None:
+        # As a page does at every change of the queue: what is gone from it is looked into.
+        with Client(gateway.url, alice.token) as page:
+            while not done.is_set():
+                assert page.get("/account/prompts").status_code == 200
+
+    with ThreadPoolExecutor() as pages:
+        looks = [pages.submit(look) for _ in range(2)]
+        try:
+            assert all(cancelled_one(alice, job_id) for job_id in waiting)
+        finally:
+            done.set()
+        for each in looks:
+            each.result()
+    states = [gateway.run(STATE, prompt_id=job_id) for job_id in waiting]
+    assert states == ["cancelled"] * len(waiting)
 
 
 @pytest.mark.parametrize("foreign", ["bob", "nobody", "unknown", "x", "", "upper", "long"])
