@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
@@ -20,6 +21,7 @@ from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts import metrics
+from accounts.compiled import OfUser
 from accounts.dbthread import in_db_thread, in_writing_thread
 from accounts.errors import Conflict, TokenRevoked
 from accounts.models import User
@@ -40,6 +42,8 @@ _SUBMITTING: Final = (PromptRecord.State.SUBMITTING,)
 _NOT_SEEN_TO_END: Final = (*PromptRecord.UNFINISHED, PromptRecord.State.LOST)
 # Looked after at once; older ones wait for their turn.
 MAX_UNFINISHED: Final = 10_000
+# The pages that polls ask for.
+_SHORT_PAGE: Final = 64
 
 _memory: OrderedDict[str, Ownership] = OrderedDict()
 _lock = threading.Lock()
@@ -296,14 +300,25 @@ async def unfinished(user_id: int | None, *, limit: int = MAX_UNFINISHED) -> dic
 
 
 def _unfinished(user_id: int | None, limit: int) -> dict[str, bool]:
-    rows = PromptRecord.objects.filter(state__in=PromptRecord.UNFINISHED).order_by("-created_at")
-    if user_id is not None:
-        rows = rows.filter(user_id=user_id)
+    if user_id is not None and limit == MAX_UNFINISHED:
+        rows = _unfinished_of(user_id)
+    else:
+        rows = iter(_unfinished_rows(user_id)[:limit])
     cut = timezone.now() - UNCONFIRMED
     return {
         str(pid): state == PromptRecord.State.ACCEPTED or created_at < cut
-        for pid, state, created_at in rows.values_list("prompt_id", "state", "created_at")[:limit]
+        for pid, state, created_at in rows
     }
+
+
+def _unfinished_rows(user_id: int | None) -> "QuerySet[PromptRecord, tuple[Any, ...]]":
+    rows = PromptRecord.objects.filter(state__in=PromptRecord.UNFINISHED).order_by("-created_at")
+    if user_id is not None:
+        rows = rows.filter(user_id=user_id)
+    return rows.values_list("prompt_id", "state", "created_at")
+
+
+_unfinished_of: Final = OfUser(lambda user_id: _unfinished_rows(user_id)[:MAX_UNFINISHED])
 
 
 class EndedPage(NamedTuple):
@@ -334,20 +349,33 @@ async def unfinished_and_ended(
 
 
 def _ended(user_id: int, before: str | None, limit: int, max_bytes: int | None) -> EndedPage:
-    rows = PromptRecord.objects.filter(user_id=user_id, listed=True).exclude(
-        state__in=PromptRecord.UNFINISHED
-    )
-    rows = rows.order_by("-created_at", "-prompt_id")
+    if before is None and limit <= _SHORT_PAGE:
+        return _page(_newest_ended(limit + 1)(user_id), limit, max_bytes)
+    rows = _ended_rows(user_id)
     if before is not None:
         last = PromptRecord.objects.filter(prompt_id=before).values_list("created_at", flat=True)
         moment = last.first()
         if moment is None:
             return EndedPage([], has_more=False)
-        behind = Q(created_at__lt=moment) | Q(created_at=moment, prompt_id__lt=before)
-        rows = rows.filter(behind)
+        rows = rows.filter(Q(created_at__lt=moment) | Q(created_at=moment, prompt_id__lt=before))
+    return _page(iter(rows[: limit + 1]), limit, max_bytes)
+
+
+def _ended_rows(user_id: int) -> "QuerySet[PromptRecord, tuple[Any, ...]]":
+    rows = PromptRecord.objects.filter(user_id=user_id, listed=True)
+    rows = rows.exclude(state__in=PromptRecord.UNFINISHED).order_by("-created_at", "-prompt_id")
+    return rows.values_list("prompt_id", "size_bytes")
+
+
+@lru_cache(maxsize=_SHORT_PAGE)
+def _newest_ended(number: int) -> OfUser:
+    return OfUser(lambda user_id: _ended_rows(user_id)[:number])
+
+
+def _page(rows: Iterator[tuple[Any, ...]], limit: int, max_bytes: int | None) -> EndedPage:
     found: list[str] = []
     left = max_bytes
-    for pid, size in rows.values_list("prompt_id", "size_bytes")[: limit + 1]:
+    for pid, size in rows:
         if len(found) == limit or (left is not None and found and size > left):
             return EndedPage(found, has_more=True)
         if left is not None:

@@ -1,0 +1,59 @@
+"""accounts.compiled: what the query itself gives, for whoever is asked about."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import QuerySet
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.compiled import OfUser
+from accounts.models import Session, User
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def sessions(user_id: int) -> QuerySet[Session, tuple[Any, ...]]:
+    # The user stands in two places, beside values of other kinds.
+    others = Session.objects.exclude(user=user_id).filter(expires_at__gt=NOON)
+    rows = Session.objects.filter(user=user_id, expires_at__gt=NOON).exclude(jti__in=others)
+    return rows.order_by("expires_at").values_list("jti", "expires_at", "user_id")[:2]
+
+
+def make(name: str, number: int) -> User:
+    user = User.objects.create(username=name, role_id="user")
+    for hours in range(-1, number):
+        Session.objects.create(user=user, expires_at=NOON + timedelta(hours=hours, seconds=1))
+    return user
+
+
+def test_caller_asks_about_one_after_another_and_gets_what_the_query_gives(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    users = [make("alice", 3), make("bob", 1), make("carol", 0)]
+    compiled = OfUser(sessions)
+    expected = [list(sessions(user.pk)) for user in users]
+    assert [len(rows) for rows in expected] == [2, 1, 0]
+    for _ in range(2):
+        with django_assert_num_queries(3):
+            assert [list(compiled(user.pk)) for user in users] == expected
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_ask_at_the_same_time_and_each_gets_its_answer() -> None:
+    users = [make(f"user{number}", number % 3) for number in range(6)]
+    compiled = OfUser(sessions)
+
+    def ask(user: User) -> list[Any]:
+        try:
+            return list(compiled(user.pk))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(ask, users))
+    assert found == [list(sessions(user.pk)) for user in users]
