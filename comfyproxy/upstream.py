@@ -1,7 +1,7 @@
 """The only module that talks to ComfyUI: JSON, streams, sockets.
 
-What only reads goes over a client of our own (`httpreads`), and so do sockets (`comfysocket`):
-they take a fraction of aiohttp's time. Everything else goes through aiohttp.
+What has no body or a whole one goes over a client of our own (`comfyhttp`), and so do sockets
+(`comfysocket`): they take a fraction of aiohttp's time. Everything else goes through aiohttp.
 
 Raises UpstreamUnreachable and UpstreamTimeout, and nothing of theirs; BadRequest where an address
 is longer than ComfyUI takes.
@@ -23,10 +23,10 @@ from yarl import URL
 
 from accounts import metrics
 from accounts.errors import BadRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
-from comfyproxy import comfyjson, httpreads
+from comfyproxy import comfyhttp, comfyjson
+from comfyproxy.comfyhttp import READS, ComfyHttp
 from comfyproxy.comfysocket import ComfySocket
 from comfyproxy.connections import CONNECT_SECONDS, NotThere, broke
-from comfyproxy.httpreads import Reads
 
 logger = logging.getLogger(__name__)
 
@@ -45,18 +45,15 @@ MAX_JSON_BYTES: Final = 512 * 1024 * 1024
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 _sessions: dict[tuple[asyncio.AbstractEventLoop, bool], aiohttp.ClientSession] = {}
-_reads: dict[asyncio.AbstractEventLoop, Reads] = {}
-_READS: Final = frozenset({"GET", "HEAD"})
+_clients: dict[asyncio.AbstractEventLoop, ComfyHttp] = {}
 
 
 def session(method: str = "GET") -> aiohttp.ClientSession:
     """This event loop's session for that method: keeping no cookies, believing no environment.
 
-    Reads share a pool of connections; one that ComfyUI is just closing costs them a silent
-    second try. What changes something cannot be tried twice, so it gets a connection of its
-    own, which nobody is closing.
+    As with `comfyhttp`, only what reads shares connections.
     """
-    pooled = method in _READS
+    pooled = method in READS
     key = (asyncio.get_running_loop(), pooled)
     found = _sessions.get(key)
     if found is None or found.closed:
@@ -86,8 +83,8 @@ def _new_session(pooled: bool) -> aiohttp.ClientSession:
 async def close() -> None:
     """Close this event loop's connections."""
     loop = asyncio.get_running_loop()
-    if loop in _reads:
-        _reads.pop(loop).close()
+    if loop in _clients:
+        _clients.pop(loop).close()
     for key in [key for key in _sessions if key[0] is loop]:
         await _sessions.pop(key).close()
 
@@ -108,15 +105,15 @@ def _check_length(path: str, query: bytes) -> None:
         raise BadRequest("The address is too long.")
 
 
-def _reader() -> Reads | None:
-    """This event loop's connections for reading; None: ComfyUI's address is one for aiohttp."""
+def _client() -> ComfyHttp | None:
+    """This event loop's client; None: ComfyUI's address is one for aiohttp."""
     loop = asyncio.get_running_loop()
-    found = _reads.get(loop)
+    found = _clients.get(loop)
     if found is None:
         base = urlsplit(settings.COMFYUI_URL)
         if base.scheme != "http" or base.hostname is None or "@" in base.netloc:
             return None
-        found = _reads[loop] = Reads(
+        found = _clients[loop] = ComfyHttp(
             base.hostname,
             base.port or 80,
             host_header=base.netloc.encode("idna"),
@@ -125,14 +122,19 @@ def _reader() -> Reads | None:
     return found
 
 
-async def _read(
-    reads: Reads, method: str, path: str, query: bytes, headers: Iterable[tuple[str, str]]
-) -> httpreads.Answer:
+async def _through(
+    client: ComfyHttp,
+    method: str,
+    path: str,
+    query: bytes,
+    headers: Iterable[tuple[str, str]],
+    body: bytes | None = None,
+) -> comfyhttp.Answer:
     _check_length(path, query)
     target = path.encode("latin-1")
     try:
-        return await reads.ask(
-            method, target + b"?" + query if query else target, headers, STREAM_IDLE_SECONDS
+        return await client.ask(
+            method, target + b"?" + query if query else target, headers, STREAM_IDLE_SECONDS, body
         )
     except ValueError:
         raise BadRequest from None
@@ -273,12 +275,12 @@ async def stream(
     Raises:
         UpstreamUnreachable, UpstreamTimeout; whatever `body` raises passes through
     """
-    reads = _reader() if body is None and method in _READS else None
+    client = _client() if body is None and method in READS else None
     began = perf_counter()
     answer: _Answer
-    if reads is not None:
+    if client is not None:
         with _translated():
-            answer = await _read(reads, method, path, query, headers)
+            answer = await _through(client, method, path, query, headers)
     else:
         answer = await _through_aiohttp(method, path, query, headers, body)
     metrics.upstream_answered(answer.status, perf_counter() - began)
@@ -349,12 +351,12 @@ async def request_json(
 async def _ask(
     method: str, path: str, data: bytes | None, query: bytes, headers: dict[str, str]
 ) -> tuple[int, bytes]:
-    reads = _reader() if method in _READS and data is None else None
+    client = _client()
     began = perf_counter()
     with _translated():
-        if reads is not None:
+        if client is not None:
             async with asyncio.timeout(JSON_SECONDS):
-                answer = await _read(reads, method, path, query, headers.items())
+                answer = await _through(client, method, path, query, headers.items(), data)
                 metrics.upstream_answered(answer.status, perf_counter() - began)
                 try:
                     return answer.status, await _whole(answer)

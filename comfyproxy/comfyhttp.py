@@ -1,8 +1,12 @@
-"""GET and HEAD over kept-alive connections to one HTTP server, with little in between.
+"""Requests to one HTTP server that have no body or a whole one, with little in between.
 
 aiohttp's client takes 0.15 ms of processor time for a small answer, which is more than everything
-else that the gateway does for it. This one can only read: what changes something, and TLS, go
-through aiohttp (`upstream`, the only module that uses either).
+else that the gateway does for it. Bodies that come in pieces, and TLS, are left to aiohttp
+(`upstream`, the only module that uses either).
+
+GET and HEAD share kept-alive connections: one that the server is just closing costs them a silent
+second try. What changes something cannot be tried twice, so it gets a connection of its own, which
+nobody is closing.
 
 Parsed by llhttp, as by aiohttp, with the same leniencies (aiohttp 3.14, _http_parser.pyx).
 """
@@ -15,6 +19,7 @@ import httptools
 
 from comfyproxy.connections import BrokeOff, broke, connect
 
+READS: Final = frozenset({"GET", "HEAD"})
 # Of an answer's head. A server that sends more is not understood.
 MAX_HEAD_BYTES: Final = 64 * 1024
 # Of a body that nobody takes; then the server has to wait.
@@ -24,7 +29,7 @@ KEPT_SECONDS: Final = 30.0
 _INFORMATIONAL: Final = frozenset({100, 102, 103})
 
 
-class Reads:
+class ComfyHttp:
     """The connections of one event loop to one server."""
 
     def __init__(self, host: str, port: int, host_header: bytes, below: bytes = b"") -> None:
@@ -42,6 +47,7 @@ class Reads:
         target: bytes,
         headers: Iterable[tuple[str, str]],
         idle_seconds: float,
+        body: bytes | None = None,
     ) -> "Answer":
         """Send a request, and return once the answer's head is there.
 
@@ -51,8 +57,11 @@ class Reads:
         Raises:
             NotThere, BrokeOff, TimeoutError; ValueError for what is no request
         """
-        message = message_of(method, self._below + target, self._host_header, headers)
-        connection = self._take()
+        is_read = method in READS
+        if not is_read:
+            headers = [*headers, ("Connection", "close")]
+        message = message_of(method, self._below + target, self._host_header, headers, body)
+        connection = self._take() if is_read else None
         if connection is not None:
             try:
                 return await connection.ask(method, message, idle_seconds)
@@ -93,14 +102,21 @@ class Reads:
 
 
 def message_of(
-    method: str, target: bytes, host: bytes, headers: Iterable[tuple[str, str]]
+    method: str,
+    target: bytes,
+    host: bytes,
+    headers: Iterable[tuple[str, str]],
+    body: bytes | None = None,
 ) -> bytes:
-    """A request without a body. Raises ValueError for what would be none, or more than one."""
+    """A request. Raises ValueError for what would be none, or more than one. `headers`: none that
+    says where the body ends."""
     lines = [method.encode() + b" " + target + b" HTTP/1.1", b"Host: " + host]
     lines += [f"{name}: {value}".encode("latin-1") for name, value in headers]
+    if body is not None or method not in READS:
+        lines.append(b"Content-Length: %d" % len(body or b""))
     if b" " in target or any(_breaks(line) for line in lines):
         raise ValueError("what would be sent is no request")
-    return b"\r\n".join([*lines, b"", b""])
+    return b"\r\n".join([*lines, b"", body or b""])
 
 
 def _breaks(line: bytes) -> bool:
@@ -145,8 +161,8 @@ class Answer:
 class _Connection(asyncio.Protocol):
     """One request at a time."""
 
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
+    def __init__(self, pool: ComfyHttp) -> None:
+        self._pool = pool
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._usable_until = 0.0
@@ -161,6 +177,8 @@ class _Connection(asyncio.Protocol):
             lenient_spaces_after_chunk_size=True,
         )
         self._has_body = method != "HEAD"
+        # To one that changes something we said "close", whatever the server makes of it.
+        self._may_stay = method in READS
         self._pieces: list[bytes] = []
         self._size = self._head_size = 0
         self._is_paused = False
@@ -234,7 +252,7 @@ class _Connection(asyncio.Protocol):
         if self._is_over and self._stays and self._fault is None and not self._is_paused:
             self._pieces.clear()
             self._usable_until = asyncio.get_running_loop().time() + KEPT_SECONDS
-            self._reads.keep(self)
+            self._pool.keep(self)
         else:
             self.close()
 
@@ -272,7 +290,7 @@ class _Connection(asyncio.Protocol):
         self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._reads.forget(self)
+        self._pool.forget(self)
         if not self._is_closed_here:
             broke()
         self._stays = False
@@ -313,7 +331,7 @@ class _Connection(asyncio.Protocol):
             or (name.lower() == b"transfer-encoding" and b"chunked" in value.lower())
             for name, value in self.headers
         )
-        self._stays = self._parser.should_keep_alive()
+        self._stays = self._may_stay and self._parser.should_keep_alive()
         self._is_head_there = True
         if not self._has_body:
             # The parser waits for a body that does not come; the next request gets a new one.
