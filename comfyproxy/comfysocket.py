@@ -39,6 +39,8 @@ _WHOLE_TEXT: Final = 0x81
 _WHOLE: Final = (_WHOLE_TEXT, 0x82)
 # Of the second octet: a mask precedes the payload.
 _MASKED: Final = 0x80
+# The length of a frame whose second octet is the length of its payload is below.
+_SHORT: Final = 128
 _DATA: Final = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
@@ -63,6 +65,8 @@ class ComfySocket(asyncio.Protocol):
         self._parts: list[bytes | bytearray | memoryview] = []
         self._is_text = False
         self._is_open = self._is_over = self._is_unwanted = False
+        # Nothing is half here, and a message may come.
+        self._is_between = False
         # Whether the end of it was this side's wish.
         self._ends_here = False
         self._fault: BrokeOff | None = None
@@ -207,6 +211,16 @@ class ComfySocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._has_heard = True
+        size = len(data)
+        if (
+            self._is_between
+            and 1 < size < _SHORT
+            and data[0] == _WHOLE_TEXT
+            and data[1] == size - 2
+        ):
+            # One short text, as nearly everything that comes.
+            self._message(data[2:], is_text=True)
+            return
         if self._head:
             data = self._head + data
             self._head = b""
@@ -278,6 +292,7 @@ class ComfySocket(asyncio.Protocol):
             at = min(end, size)
             self._left = end - at
         self._feed(data[given:at])
+        self._is_between = not self._left and not self._head and self._takes_messages
 
     @property
     def _takes_messages(self) -> bool:
@@ -313,6 +328,7 @@ class ComfySocket(asyncio.Protocol):
         try:
             message: Message = payload.decode() if is_text else payload
         except UnicodeDecodeError:
+            self._is_between = False
             self._protocol.fail(CloseCode.INVALID_DATA)
             self._flush()
             return

@@ -51,7 +51,10 @@ async def history_list(call: Call) -> Reply:
 
 def turn_of(identity: Identity) -> asyncio.Lock:
     """Lists of entries are large: a user gets one at a time."""
-    return _turns.setdefault(identity.user_id, asyncio.Lock())
+    turn = _turns.get(identity.user_id)
+    if turn is None:
+        turn = _turns[identity.user_id] = asyncio.Lock()
+    return turn
 
 
 def _whole_number(params: dict[str, str], name: str) -> int | None:

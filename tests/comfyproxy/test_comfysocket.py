@@ -129,11 +129,18 @@ def test_handshake_asks_for_what_was_given_byte_for_byte() -> None:
     assert not peer.socket.closed
 
 
-@given(cut_messages, st.lists(st.integers(1, 900), max_size=40), st.booleans())
+@given(
+    cut_messages,
+    st.one_of(st.just("a message each"), st.lists(st.integers(1, 900), max_size=40)),
+    st.booleans(),
+)
 def test_messages_come_as_they_were_sent_however_they_are_cut(
-    sent: list[tuple[Message, list[int]]], packets: list[int], at_once: bool
+    sent: list[tuple[Message, list[int]]], packets: list[int] | str, at_once: bool
 ) -> None:
-    stream = b"".join(frames_of(message, cuts) for message, cuts in sent)
+    each = [frames_of(message, cuts) for message, cuts in sent]
+    if isinstance(packets, str):
+        packets = [len(frames) for frames in each]
+    stream = b"".join(each)
     peer = Peer(follows=stream if at_once else b"")
     rest = b"" if at_once else stream
     for size in packets:
@@ -164,9 +171,12 @@ def test_messages_come_as_they_were_sent_however_they_are_cut(
         pytest.param(b"\x82\x7f" + (1 << 40).to_bytes(8), id="too long"),
     ],
 )
-async def test_server_that_breaks_the_protocol_is_left(broken: bytes) -> None:
+@pytest.mark.parametrize("cut", [False, True], ids=["together", "apart"])
+async def test_server_that_breaks_the_protocol_is_left(broken: bytes, cut: bool) -> None:
     peer = Peer()
-    peer.socket.data_received(frames_of("before", []) + broken)
+    before = frames_of("before", [])
+    for data in [before, broken] if cut else [before + broken]:
+        peer.socket.data_received(data)
     peer.socket.data_received(frames_of("after", []))
     assert await peer.socket.receive() == "before"
     assert await peer.socket.receive() is None
