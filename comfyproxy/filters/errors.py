@@ -1,5 +1,6 @@
 """ComfyUI's own 400 for an invalid prompt, its shape unchanged, freed of what it gives away."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
@@ -9,11 +10,13 @@ from comfyproxy.filters.modellists import hidden_among, without_models
 from comfyproxy.filters.models import Allowed, KnownModels
 
 _GONE: Final = "\0"
+# In place of more than twenty values (ComfyUI 0.3.64, execution.py, validate_inputs).
+_LENGTH: Final = re.compile(r"\(list of length \d+\)")
 
 
 def shown_refusal(body: Any, known: KnownModels, allowed: Allowed) -> Any:
     """A `POST /prompt` refusal: lists of values in it are filtered as `object_info` is, those
-    that its texts quote too, and the leading parts of server paths are cut."""
+    that its texts quote or count too, and the leading parts of server paths are cut."""
     filtered = _without_own_input(without_models(body, known, allowed))
     left_out = frozenset(_left_out(body, filtered))
 
@@ -50,7 +53,8 @@ def _without_quoted(value: Any, hidden_among: Callable[[Sequence[str]], Collecti
     if not isinstance(value, str):
         return value
     # ComfyUI quotes what a client sent, megabytes maybe.
-    value = shortened(value)
+    # How long a list is tells how many things others have.
+    value = _LENGTH.sub("(a long list)", shortened(value))
     for mark in ("'", '"'):
         parts = value.split(mark)
         hidden = hidden_among(parts[1:-1])
