@@ -186,9 +186,7 @@ def test_words_that_a_list_lost_are_not_quoted_beside_it() -> None:
 
 def test_how_many_values_there_are_for_everybody_is_not_told() -> None:
     body = {"details": "ckpt_name: 'x' not in (list of length 57)"}
-    assert shown_refusal(body, KNOWN, nothing) == {
-        "details": "ckpt_name: 'x' not in (a long list)"
-    }
+    assert shown_refusal(body, KNOWN, nothing) == {"details": "ckpt_name: 'x' not in (a long list)"}
 
 
 def test_what_the_gateway_added_is_in_no_text_that_repeats_the_prompt() -> None:

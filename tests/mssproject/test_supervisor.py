@@ -28,7 +28,8 @@ from tests.stack import own_migrated_database, own_redis_url
 
 T = TypeVar("T")
 
-WAIT_SECONDS = 60
+# Several processes start, each from nothing, and beside other tests.
+WAIT_SECONDS = 180
 
 
 class Supervised:

@@ -22,15 +22,23 @@ from tests.listener import Listener
 ACCEPTED_SECONDS = 0.3
 
 
+class NotConnectedError(Exception):
+    """A connection is not there, or not any more."""
+
+
 def process_of(gateway: Gateway, port: int) -> int:
-    """The pid of the web process at the other end of a client's connection from that port."""
+    """The pid of the web process at the other end of a client's connection from that port.
+
+    Raises:
+        NotConnectedError
+    """
     for process in gateway.processes:
         if process.poll() is not None:
             continue
         for connection in psutil.Process(process.pid).net_connections("tcp"):
             if connection.raddr and connection.raddr.port == port:
                 return process.pid
-    raise AssertionError("no web process has that connection")
+    raise NotConnectedError
 
 
 @contextmanager
