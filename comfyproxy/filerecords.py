@@ -6,7 +6,7 @@ merely told; neither makes the file theirs.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -72,25 +72,18 @@ def _add(
 def _add_chunk(
     files: Mapping[FileRef, str], user_id: int, prompt_id: str | None, moment: datetime
 ) -> None:
-    # In one order everywhere: two processes may write the same ones.
-    rows = sorted((FileRecord.of(ref, moment) for ref in files), key=lambda row: row.key)
-    FileRecord.objects.bulk_create(rows, ignore_conflicts=True)
-    by_key = {FileRecord.key_of(ref): (ref.type, version) for ref, version in files.items()}
-    pictures = [FileRecord.key_of(ref) for ref in files if may_be_visual(ref.filename)]
-    # For the worker that judges pictures; the message to it may be lost, this is not.
-    FileRecord.objects.filter(key__in=pictures).update(unscored_since=moment)
-    found = dict(FileRecord.objects.filter(key__in=by_key).values_list("pk", "key"))
     prompt = None if prompt_id is None else UUID(prompt_id)
+    versions = {FileRecord.key_of(ref): version for ref, version in files.items()}
     owners = [
         FileOwner(
-            file_id=pk,
+            file=row,
             user_id=user_id,
             prompt_id=prompt,
-            type=by_key[key][0],
-            version=by_key[key][1],
+            type=row.type,
+            version=versions[row.key],
             made_at=moment,
         )
-        for pk, key in found.items()
+        for row in _written(files, moment)
     ]
     FileOwner.objects.bulk_create(owners, ignore_conflicts=True)
     for row in owners:
@@ -98,6 +91,25 @@ def _add_chunk(
             # Written once more by the same prompt.
             same = FileOwner.objects.filter(file_id=row.file_id, user_id=user_id)
             same.filter(prompt_id=prompt).exclude(version=row.version).update(version=row.version)
+
+
+def _written(refs: Iterable[FileRef], moment: datetime) -> list[FileRecord]:
+    """The records of these files, which were there or are from now on."""
+    by_key = {row.key: row for row in (FileRecord.of(ref, moment) for ref in refs)}
+    # In one order everywhere: two processes may write the same ones.
+    rows = [by_key[key] for key in sorted(by_key)]
+    pictures = [row for row in rows if may_be_visual(row.filename)]
+    others = [row for row in rows if not may_be_visual(row.filename)]
+    for row in pictures:
+        # For the worker that judges pictures; the message to it may be lost, this is not.
+        row.unscored_since = moment
+    FileRecord.objects.bulk_create(
+        pictures, update_conflicts=True, unique_fields=["key"], update_fields=["unscored_since"]
+    )
+    if not others:
+        return pictures
+    FileRecord.objects.bulk_create(others, ignore_conflicts=True)
+    return [*pictures, *FileRecord.objects.filter(key__in=[row.key for row in others])]
 
 
 async def of_user(
