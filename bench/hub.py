@@ -6,6 +6,7 @@ RATE: bytes a second for each who takes it; without, as fast as it goes.
 import asyncio
 import hashlib
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,8 @@ def main(path: Path, rate: int | None) -> None:
             return web.FileResponse(path)
         answer = web.StreamResponse(headers={"Content-Length": str(path.stat().st_size)})
         await answer.prepare(request)
-        with path.open("rb") as file:
+        # At the end of a measurement downloads break off.
+        with path.open("rb") as file, suppress(ConnectionResetError):
             while piece := file.read(rate // 10):
                 await answer.write(piece)
                 await asyncio.sleep(0.1)
