@@ -39,8 +39,8 @@ _WHOLE_TEXT: Final = 0x81
 _WHOLE: Final = (_WHOLE_TEXT, 0x82)
 # Of the second octet: a mask precedes the payload.
 _MASKED: Final = 0x80
-# The length of a frame whose second octet is the length of its payload is below.
-_SHORT: Final = 128
+# The second octet is the payload's length, up to this.
+_SHORT: Final = 125
 _DATA: Final = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
@@ -211,16 +211,18 @@ class ComfySocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._has_heard = True
-        size = len(data)
-        if (
-            self._is_between
-            and 1 < size < _SHORT
-            and data[0] == _WHOLE_TEXT
-            and data[1] == size - 2
-        ):
-            # One short text, as nearly everything that comes.
-            self._message(data[2:], is_text=True)
+        # Nearly everything that comes is short texts.
+        begin, size = 0, len(data)
+        while self._is_between and begin + 1 < size and data[begin] == _WHOLE_TEXT:
+            end = begin + 2 + data[begin + 1]
+            if data[begin + 1] > _SHORT or end > size:
+                break
+            self._message(data[begin + 2 : end], is_text=True)
+            begin = end
+        if begin == size:
             return
+        if begin:
+            data = data[begin:]
         if self._head:
             data = self._head + data
             self._head = b""
