@@ -4,7 +4,6 @@ Django's own `sync_to_async` makes a thread and thus a connection for each reque
 (0.5 to 0.9 ms); the gate in front of every request cannot pay that.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +13,17 @@ from typing import Final, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connection
 
+from accounts.loopthreads import LoopThreads
+
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS: Final = 4
-_executor = ThreadPoolExecutor(THREADS, thread_name_prefix="db")
+_threads = LoopThreads(THREADS, "db")
 # SQLite has one writer at a time, and lets others sleep for up to 0.1 s before they look again.
-_sqlite_writer = ThreadPoolExecutor(1, thread_name_prefix="db-writer")
+_sqlite_writer = LoopThreads(1, "db-writer")
 # For what nobody waits for: a database that is locked must not hold up those who read.
 _aside = ThreadPoolExecutor(1, thread_name_prefix="db-aside")
 MAX_LEFT_FOR_LATER: Final = 200
@@ -32,18 +33,14 @@ _places = BoundedSemaphore(MAX_LEFT_FOR_LATER)
 async def in_db_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call `func` there and return what it returns. A broken connection is tried anew once
     if `func` had not begun to write (a lost server: PostgreSQL restarted)."""
-    return await _run_in(_executor, partial(func, *args, **kwargs))
+    return await _threads.run(partial(_guarded, partial(func, *args, **kwargs)))
 
 
 async def in_writing_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """As `in_db_thread`, for what writes: SQLite's writers wait here for their turn, and hold none
     of the threads that readers need."""
-    executor = _sqlite_writer if _is_sqlite() else _executor
-    return await _run_in(executor, partial(func, *args, **kwargs))
-
-
-async def _run_in(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(executor, _guarded, work)
+    threads = _sqlite_writer if _is_sqlite() else _threads
+    return await threads.run(partial(_guarded, partial(func, *args, **kwargs)))
 
 
 @cache
