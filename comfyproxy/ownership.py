@@ -10,10 +10,10 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -30,7 +30,10 @@ from comfyproxy.filters.outcome import Outcome
 from comfyproxy.filters.queue import Ownership
 from comfyproxy.models import PromptRecord
 
-MAX_REMEMBERED: Final = 50_000
+T = TypeVar("T")
+
+# Twice what ComfyUI keeps in its history.
+MAX_REMEMBERED: Final = 20_000
 # A record that was never confirmed counts as lost after this long: the request it belongs
 # to has run into its time-out by then.
 UNCONFIRMED: Final = timedelta(minutes=5)
@@ -422,7 +425,20 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=4096)
+def _same(value: T) -> T:
+    """The object that stands for all that are equal to it."""
+    return value
+
+
 def _remember(prompt_id: str, ownership: Ownership) -> None:
+    # Most of it is the same for all of a user's prompts, and need not be there for each.
+    ownership = replace(
+        ownership,
+        client_id=_same(ownership.client_id),
+        result_nodes=_same(ownership.result_nodes),
+        namespace=_same(ownership.namespace),
+    )
     with _lock:
         _memory[prompt_id] = ownership
         _memory.move_to_end(prompt_id)

@@ -39,7 +39,7 @@ MAX_OUTSIDE_FILES: Final = 200
 _PARALLEL: Final = 8
 
 # Prompts whose end this process wrote down: an entry does not change any more.
-MAX_NOTED: Final = 50_000
+MAX_NOTED: Final = 20_000
 _noted: dict[str, None] = {}
 _noting: "dict[str, asyncio.Task[None]]" = {}
 
