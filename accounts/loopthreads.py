@@ -10,19 +10,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread
+from time import monotonic
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-# At the end of the process, for what is still under way.
-END_SECONDS: Final = 30.0
+# At the end of the process, for what is still under way. A database that hangs is not waited for:
+# whoever asked was told nothing.
+END_SECONDS: Final = 5.0
 
 _Work = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
 
 
 class LoopThreads:
-    """Up to `number` threads, made at first use. What was begun or waits when the process ends is
-    still done."""
+    """`number` threads, made at first use. What was begun or waits when the process ends is still
+    done, within `END_SECONDS`."""
 
     def __init__(self, number: int, name: str) -> None:
         self._number, self._name = number, name
@@ -57,8 +59,9 @@ class LoopThreads:
     def _end(self) -> None:
         for _ in self._threads:
             self._work.put(None)
+        until = monotonic() + END_SECONDS
         for thread in self._threads:
-            thread.join(END_SECONDS)
+            thread.join(max(0.0, until - monotonic()))
 
     def _serve(self) -> None:
         while (item := self._work.get()) is not None:
