@@ -1,11 +1,9 @@
 """accounts.compiled: what the query itself gives, for whoever is asked about."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.models import QuerySet
 from pytest_django import DjangoAssertNumQueries
 
@@ -41,19 +39,3 @@ def test_caller_asks_about_one_after_another_and_gets_what_the_query_gives(
     for _ in range(2):
         with django_assert_num_queries(3):
             assert [list(compiled(user.pk)) for user in users] == expected
-
-
-@pytest.mark.django_db(transaction=True)
-def test_threads_ask_at_the_same_time_and_each_gets_its_answer() -> None:
-    users = [make(f"user{number}", number % 3) for number in range(6)]
-    compiled = OfUser(sessions)
-
-    def ask(user: User) -> list[Any]:
-        try:
-            return list(compiled(user.pk))
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(3) as threads:
-        found = list(threads.map(ask, users))
-    assert found == [list(sessions(user.pk)) for user in users]
