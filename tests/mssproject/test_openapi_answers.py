@@ -204,28 +204,28 @@ def test_settings_and_workflows(as_alice: Asked) -> None:
 def test_administration(as_admin: Asked, as_alice: Asked) -> None:
     as_alice("GET", f"{API}/users", 403)
     as_admin("GET", f"{API}/users")
-    new = {"username": "nina", "password": PASSWORD}
+    new = {"username": "odile", "password": PASSWORD}
     as_admin("POST", f"{API}/users", 201, json=new)
     as_admin("POST", f"{API}/users", 409, json=new)
-    one, nina = f"{API}/users/{{username}}", f"{API}/users/nina"
-    as_admin("PUT", one, at=nina, json={"sfw_enforced": None, "is_active": True})
-    as_admin("PUT", one, 400, at=nina, json={"is_active": "yes"})
+    one, odile = f"{API}/users/{{username}}", f"{API}/users/odile"
+    as_admin("PUT", one, at=odile, json={"sfw_enforced": None, "is_active": True})
+    as_admin("PUT", one, 400, at=odile, json={"is_active": "yes"})
     as_admin("PUT", one, 404, at=f"{API}/users/nobody", json={})
     items = f"{API}/users/{{name}}/shared-items"
     grant = {"folder": "checkpoints", "item_name": "sd15.safetensors"}
-    as_admin("POST", items, at=f"{nina}/shared-items", json=grant)
-    as_admin("POST", items, at=f"{nina}/shared-items", json={"items": [grant]})
-    as_admin("GET", items, at=f"{nina}/shared-items")
+    as_admin("POST", items, at=f"{odile}/shared-items", json=grant)
+    as_admin("POST", items, at=f"{odile}/shared-items", json={"items": [grant]})
+    as_admin("GET", items, at=f"{odile}/shared-items")
     models = f"{API}/users/{{username}}/effective-models"
-    assert as_admin("GET", models, at=f"{nina}/effective-models").json()["items"]
-    as_admin("DELETE", items, at=f"{nina}/shared-items", json=grant)
-    as_admin("DELETE", items, 404, at=f"{nina}/shared-items", json=grant)
+    assert as_admin("GET", models, at=f"{odile}/effective-models").json()["items"]
+    as_admin("DELETE", items, at=f"{odile}/shared-items", json=grant)
+    as_admin("DELETE", items, 404, at=f"{odile}/shared-items", json=grant)
     group = f"{API}/groups/{{name}}/shared-items"
     as_admin("GET", group, at=f"{API}/groups/user/shared-items")
     for action in ("status", "list", "list_workflows", "purge"):
-        as_admin("POST", f"{API}/user-env", json={"action": action, "user": "nina"})
-    as_admin("POST", f"{API}/user-env", 400, json={"action": "dance", "user": "nina"})
-    as_admin("DELETE", one, at=nina)
+        as_admin("POST", f"{API}/user-env", json={"action": action, "user": "odile"})
+    as_admin("POST", f"{API}/user-env", 400, json={"action": "dance", "user": "odile"})
+    as_admin("DELETE", one, at=odile)
     as_admin("GET", f"{API}/groups")
     as_admin("PUT", f"{API}/groups", json={"groups": {"guest": {"can_run": False}}})
     as_admin("PUT", f"{API}/groups", 400, json={"groups": {"guest": {"can_fly": True}}})
