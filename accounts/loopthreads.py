@@ -23,8 +23,8 @@ _Work = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any
 
 
 class LoopThreads:
-    """`number` threads, made at first use. What was begun or waits when the process ends is still
-    done, within `END_SECONDS`."""
+    """`number` threads, made at first use. What is under way or waited for when the process ends
+    is still done, within `END_SECONDS`."""
 
     def __init__(self, number: int, name: str) -> None:
         self._number, self._name = number, name
@@ -34,7 +34,7 @@ class LoopThreads:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Call `work` in one of the threads; what it returns or raises. Who is cancelled while
-        waiting does not stop it."""
+        waiting does not stop it; what was not begun by then is not done."""
         if not self._threads:
             self._start()
         loop = asyncio.get_running_loop()
@@ -67,13 +67,15 @@ class LoopThreads:
         while (item := self._work.get()) is not None:
             loop, future, work = item
             result, error = None, None
-            try:
-                result = work()
-            except BaseException as raised:
-                error = raised
-            # The loop may be closed: then nobody waits.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_tell, future, result, error)
+            # Or who asks and leaves, again and again, would keep the others waiting.
+            if not future.cancelled():
+                try:
+                    result = work()
+                except BaseException as raised:
+                    error = raised
+                # The loop may be closed: then nobody waits.
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(_tell, future, result, error)
             # Until the next call nothing of this one is kept.
             del item, loop, future, work, result, error
 

@@ -38,20 +38,23 @@ async def test_no_more_is_done_at_a_time_than_there_are_threads() -> None:
     assert len(set(used)) == 2
 
 
-async def test_caller_who_leaves_stops_no_work_and_harms_no_other() -> None:
+async def test_caller_who_leaves_stops_no_work_and_keeps_no_other_waiting() -> None:
     threads = LoopThreads(1, "test")
-    released, done = threading.Event(), []
+    begun, released, done = threading.Event(), threading.Event(), []
 
     def slow() -> None:
+        begun.set()
         released.wait(10)
         done.append("slow")
 
     leaving = asyncio.ensure_future(threads.run(slow))
+    also_leaving = asyncio.ensure_future(threads.run(lambda: done.append("not begun")))
     next_one = asyncio.ensure_future(threads.run(lambda: done.append("next")))
-    await asyncio.sleep(0.01)
-    leaving.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await leaving
+    assert await asyncio.to_thread(begun.wait, 10)
+    for task in (leaving, also_leaving):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
     released.set()
     await next_one
     assert done == ["slow", "next"]
@@ -69,7 +72,7 @@ def test_loop_that_is_gone_stops_no_thread() -> None:
     assert asyncio.run(threads.run(lambda: "still there")) == "still there"
 
 
-def test_process_that_ends_has_done_what_was_given_to_it(tmp_path: Path) -> None:
+def test_process_that_ends_has_done_what_it_had_begun(tmp_path: Path) -> None:
     program = """
 import asyncio, sys, time
 from accounts.loopthreads import LoopThreads
@@ -82,8 +85,8 @@ def write(number):
         file.write(f"{number}")
 
 async def main():
-    for number in range(3):
-        asyncio.ensure_future(threads.run(lambda number=number: write(number)))
+    await threads.run(lambda: write(0))
+    asyncio.ensure_future(threads.run(lambda: write(1)))
     await asyncio.sleep(0.05)
 
 asyncio.run(main())
@@ -92,4 +95,4 @@ asyncio.run(main())
     done = subprocess.run(
         [sys.executable, "-c", program, str(path)], cwd=ROOT, timeout=60, capture_output=True
     )
-    assert (done.returncode, path.read_text()) == (0, "012"), done.stderr.decode()
+    assert (done.returncode, path.read_text()) == (0, "01"), done.stderr.decode()
