@@ -258,7 +258,13 @@ class _Connection(asyncio.Protocol):
 
     def close(self) -> None:
         self._is_closed_here = True
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if self._transport.get_write_buffer_size():
+            # A server that does not read would have it for as long as it likes, and get in the end
+            # what its sender was told it had not taken.
+            self._transport.abort()
+        else:
             self._transport.close()
 
     # --- what the event loop tells ---------------------------------------------------------------

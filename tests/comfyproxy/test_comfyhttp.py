@@ -2,6 +2,7 @@
 wire (tests/wire/test_http_connections.py, test_http_broken_upstream.py)."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -132,6 +133,29 @@ def test_server_that_is_silent_or_speaks_something_else_is_given_up(
 ) -> None:
     with pytest.raises(error):
         asyncio.run(asked(Recorder(says), read(b"/")))
+
+
+async def test_change_that_was_given_up_is_not_sent_after_all() -> None:
+    size, got = 32 * 1024 * 1024, asyncio.get_running_loop().create_future()
+    awake = asyncio.Event()
+
+    async def sleep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await awake.wait()
+        received = 0
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                received += len(data)
+        writer.close()
+        got.set_result(received)
+
+    server = await asyncio.start_server(sleep, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    client = ComfyHttp("127.0.0.1", port, b"h")
+    with pytest.raises(TimeoutError):
+        await client.ask("POST", b"/prompt", (), 0.2, b"x" * size)
+    awake.set()
+    assert await asyncio.wait_for(got, 10) < size
+    server.close()
 
 
 def test_nobody_there_is_told_apart() -> None:
