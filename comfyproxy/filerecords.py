@@ -106,10 +106,11 @@ def _written(refs: Iterable[FileRef], moment: datetime) -> list[FileRecord]:
     FileRecord.objects.bulk_create(
         pictures, update_conflicts=True, unique_fields=["key"], update_fields=["unscored_since"]
     )
-    if not others:
-        return pictures
     FileRecord.objects.bulk_create(others, ignore_conflicts=True)
-    return [*pictures, *FileRecord.objects.filter(key__in=[row.key for row in others])]
+    # Where an insert may meet a row that is there, and from SQLite before 3.35, no id comes back.
+    unknown = [row.key for row in rows if row.pk is None]
+    found = FileRecord.objects.filter(key__in=unknown) if unknown else ()
+    return [*(row for row in rows if row.pk is not None), *found]
 
 
 async def of_user(

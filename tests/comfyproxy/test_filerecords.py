@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 
 from accounts.models import User
 from comfyproxy import filerecords
@@ -55,6 +56,14 @@ def test_picture_that_is_written_again_is_looked_at_again_and_stays_where_it_is(
     assert (picture.unscored_since, picture.quarantined_at) == (LATER, NOON)
     assert other.unscored_since is None
     assert FileOwner.objects.get(file=picture).version == "2"
+
+
+def test_database_that_tells_no_ids_is_asked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = type(connection.features)
+    monkeypatch.setattr(features, "can_return_rows_from_bulk_insert", False)
+    alices = prompt_of("alice")
+    add(alices, NOON, {PICTURE: "1", OTHER: ""})
+    assert {row.file.ref for row in FileOwner.objects.all()} == {PICTURE, OTHER}
 
 
 def test_one_path_told_in_two_ways_is_one_file() -> None:
