@@ -114,13 +114,12 @@ def message_of(
     lines += [f"{name}: {value}".encode("latin-1") for name, value in headers]
     if body is not None or method not in READS:
         lines.append(b"Content-Length: %d" % len(body or b""))
-    if b" " in target or any(_breaks(line) for line in lines):
+    head = b"\r\n".join(lines)
+    breaks = len(lines) - 1
+    is_whole = head.count(b"\r") == breaks == head.count(b"\n") and b"\0" not in head
+    if b" " in target or not is_whole:
         raise ValueError("what would be sent is no request")
-    return b"\r\n".join([*lines, b"", body or b""])
-
-
-def _breaks(line: bytes) -> bool:
-    return b"\r" in line or b"\n" in line or b"\0" in line
+    return head + b"\r\n\r\n" + (body or b"")
 
 
 class Answer:

@@ -12,6 +12,7 @@ from typing import Final
 from accounts.errors import BadRequest, NotFound
 
 TYPES: Final = ("output", "input", "temp")
+_MARKS: Final = {f"[{kind}]": kind for kind in TYPES}
 # Longer than what file systems take (255 bytes a name) and uploads allow.
 MAX_SUBFOLDER_CHARS: Final = 1100
 MAX_FILENAME_CHARS: Final = 300
@@ -60,7 +61,7 @@ def normal_path(path: str) -> str:
 
 def is_annotated(name: str) -> bool:
     """Whether a name says itself which of the three folders it is in."""
-    return name.endswith(tuple(f"[{kind}]" for kind in TYPES))
+    return name.endswith(tuple(_MARKS))
 
 
 def split_annotation(name: str, default: str) -> tuple[str, str]:
@@ -68,8 +69,7 @@ def split_annotation(name: str, default: str) -> tuple[str, str]:
 
     As ComfyUI does, one character before the bracket is cut whatever it is.
     """
-    for kind in TYPES:
-        mark = f"[{kind}]"
+    for mark, kind in _MARKS.items():
         if name.endswith(mark):
             return name[: -len(mark) - 1], kind
     return name, default

@@ -1,17 +1,21 @@
 """How ComfyUI's parameters name a file, whether it has one, and which version of it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from comfyproxy import upstream
 from comfyproxy.upstream import MAX_TARGET_BYTES
 
 _FILE_ETAG: Final = re.compile(r'"([0-9a-f]{8,20})-[0-9a-f]{1,16}"')
 _MAX_TAG_CHARS: Final = 100
+_NOTHING: Final[Mapping[str, str]] = {}
+# A gallery's pictures lie in one folder.
+_quoted = lru_cache(maxsize=1024)(quote_plus)
 
 
 def exact_name(filename: str, subfolder: str, kind: str) -> dict[str, str]:
@@ -23,13 +27,21 @@ def exact_name(filename: str, subfolder: str, kind: str) -> dict[str, str]:
     return {"filename": f"{filename} [{kind}]", "subfolder": subfolder, "type": kind}
 
 
+def query_of(
+    filename: str, subfolder: str, kind: str, shown_as: Mapping[str, str] = _NOTHING
+) -> bytes:
+    """The same as a query; `shown_as`: further parameters."""
+    parameters = exact_name(filename, subfolder, kind) | dict(shown_as)
+    return "&".join([f"{name}={_quoted(value)}" for name, value in parameters.items()]).encode()
+
+
 async def exists(filename: str, subfolder: str, kind: str) -> bool:
     """Whether ComfyUI has such a file (`HEAD /view`).
 
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
-    query = urlencode(exact_name(filename, subfolder, kind)).encode()
+    query = query_of(filename, subfolder, kind)
     if len(query) > MAX_TARGET_BYTES:
         return False
     status, _ = await upstream.request_json("HEAD", "/view", query=query)
@@ -51,7 +63,7 @@ async def version_of(filename: str, subfolder: str, kind: str) -> FileVersion | 
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
-    query = urlencode(exact_name(filename, subfolder, kind)).encode()
+    query = query_of(filename, subfolder, kind)
     if len(query) > MAX_TARGET_BYTES:
         return None
     answer = await upstream.stream("HEAD", "/view", query=query)

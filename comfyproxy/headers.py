@@ -74,16 +74,17 @@ def to_client(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes
 
     A cookie by which ComfyUI (a custom node) would replace ours does not pass.
     """
+    lowered = [(name.lower(), value) for name, value in headers]
     return [
-        (name.lower(), value)
-        for name, value in headers
-        if name.lower() not in _NOT_TO_CLIENT and not _sets_own_cookie(name, value)
+        (name, value)
+        for name, value in lowered
+        if name not in _NOT_TO_CLIENT and not (name == b"set-cookie" and _is_own_cookie(value))
     ]
 
 
-def _sets_own_cookie(name: bytes, value: bytes) -> bool:
+def _is_own_cookie(value: bytes) -> bool:
     # A cookie without a name (`=jwt_token=x`) is sent back as `jwt_token=x`.
-    return name.lower() == b"set-cookie" and value.lstrip(b"= \t").startswith(_OWN_COOKIES)
+    return value.lstrip(b"= \t").startswith(_OWN_COOKIES)
 
 
 # Types that a browser shows without running anything of theirs.

@@ -8,6 +8,7 @@ from them and from nothing else.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -15,6 +16,8 @@ from accounts.errors import BadPath, NotFound
 
 MAX_PATH_BYTES: Final = 8192
 API_PREFIX: Final = "api"
+# Of paths up to this length the newest are remembered: each is asked for twice a request.
+_SHORT_BYTES: Final = 200
 
 _BAD_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 # Still encoded after one decoding, however often: another decoder somewhere would see a
@@ -50,6 +53,10 @@ def canonical(raw: bytes) -> CanonicalPath:
         NotFound: well-formed, but no server has such a route: empty segments, a doubled
             or differently cased `/api`
     """
+    return _short(raw) if len(raw) <= _SHORT_BYTES else _canonical(raw)
+
+
+def _canonical(raw: bytes) -> CanonicalPath:
     if not raw.startswith(b"/") or len(raw) > MAX_PATH_BYTES or _BAD_PERCENT.search(raw):
         raise BadPath
     parts = [_decoded(part) for part in raw[1:].split(b"/")]
@@ -67,6 +74,9 @@ def canonical(raw: bytes) -> CanonicalPath:
     if parts and parts[0].casefold() == API_PREFIX:
         raise NotFound
     return CanonicalPath(tuple(parts), api, trailing_slash and bool(parts))
+
+
+_short = lru_cache(maxsize=4096)(_canonical)
 
 
 def _decoded(part: bytes) -> str:

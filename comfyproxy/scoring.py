@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, Final
-from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -78,7 +77,7 @@ async def look(ref: FileRef, policy: Policy) -> Found | None:
     Raises:
         UpstreamUnreachable, UpstreamTimeout
     """
-    query = urlencode(fileversions.exact_name(ref.filename, ref.subfolder, ref.type)).encode()
+    query = fileversions.query_of(ref.filename, ref.subfolder, ref.type)
     if len(query) > upstream.MAX_TARGET_BYTES:
         return None
     answer = await upstream.stream("GET", "/view", query=query)

@@ -247,12 +247,8 @@ def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
     """Without those that `Connection` names as the connection's own, and without what a
     client could not be sent."""
     pairs = list(headers)
-    own = {
-        token.strip().lower()
-        for name, value in pairs
-        if name.lower() == b"connection"
-        for token in value.split(b",")
-    }
+    named = [value for name, value in pairs if name.lower() == b"connection"]
+    own = {token.strip().lower() for value in named for token in value.split(b",")}
     if not own and not _CONTROL.search(b"\t".join(value for _, value in pairs)):
         return pairs
     return [

@@ -103,9 +103,10 @@ class Front:
     def _id_of(self, scope: Scope, peer: str) -> str:
         """What the log lines of a request have in common: as a trusted proxy names it, whose own
         log has the same then."""
-        given = header(scope["headers"], b"x-request-id") or ""
-        if self._trusted and _REQUEST_ID.fullmatch(given) and is_trusted(peer, self._trusted):
-            return given
+        if self._trusted and is_trusted(peer, self._trusted):
+            given = header(scope["headers"], b"x-request-id") or ""
+            if _REQUEST_ID.fullmatch(given):
+                return given
         return f"{_ids.getrandbits(32):08x}"
 
     async def _answer(

@@ -68,10 +68,11 @@ class Protocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head and self._head_timer is None:
-            self._start_head_timer()
         self._other_bytes += len(data)
         self._parse(data)
+        # Of a head that came whole there is nothing to wait for.
+        if self._in_head and self._other_bytes and self._head_timer is None:
+            self._start_head_timer()
         # What the count is set back by, if it came with `data`, has done so by now.
         if self._other_bytes > MAX_HEAD_BYTES:
             self._refuse(431, _HEAD_TOO_LARGE)

@@ -2,7 +2,6 @@
 the top of the input folder."""
 
 from typing import Final
-from urllib.parse import urlencode
 
 from accounts.errors import (
     BadRequest,
@@ -46,11 +45,10 @@ async def _shown(call: Call, ref: FileRef, shown_as: dict[str, str]) -> Reply:
         if found is not None:
             await nsfwgate.require_file(ref, before, call.identity, is_picture=True)
             return _kept(call, found, is_judged)
-    query = fileversions.exact_name(ref.filename, ref.subfolder, ref.type) | shown_as
     answer = await upstream.stream(
         call.method,
         "/view",
-        query=urlencode(query).encode(),
+        query=fileversions.query_of(ref.filename, ref.subfolder, ref.type, shown_as),
         headers=_asked(call),
     )
     tag: str | None = None
