@@ -285,6 +285,7 @@ gateway's own limit; it is no target. On two cores the gateway's side has one pr
 them than the direct side, which the large transfers feel most; other load lowers their ratio.
 
 How it holds under the load of 200 people, and with much on record:
-[performance-load.md](performance-load.md).
+[performance-load.md](performance-load.md). How fast ComfyUI's page loads:
+[performance-frontend.md](performance-frontend.md).
 
 `python -m bench.gateway --markdown docs/performance.md` writes this page."""
