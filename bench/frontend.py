@@ -51,7 +51,7 @@ _HEAD: Final = """\
 # Loading ComfyUI's page
 
 ComfyUI's frontend is some hundred small modules, which ComfyUI sends uncompressed and has browsers
-ask for again each time. The gateway keeps them in memory, compressed once (brotli, zstd or gzip,
+ask for again each time. The gateway keeps them in memory, compressed once (brotli or gzip,
 as the browser takes it), and has them revalidated by ETag.
 
 `python -m bench.frontend --markdown docs/performance-frontend.md` writes this page: the simulated
