@@ -41,7 +41,10 @@ def comfyui(monkeypatch: pytest.MonkeyPatch) -> Iterator[ComfyUI]:
     monkeypatch.setattr(catalog, "monotonic", lambda: found.now)
     monkeypatch.setattr(catalog, "_current", None)
     monkeypatch.setattr(catalog, "_fetching", None)
+    monkeypatch.setattr(catalog, "_took", 0.0)
     monkeypatch.setattr(catalog, "_is_behind", False)
+    monkeypatch.setattr(catalog, "_was_told", False)
+    monkeypatch.setattr(catalog, "_expired_at", float("-inf"))
     monkeypatch.setattr(catalog, "_wishes", {})
     yield found
 
