@@ -10,7 +10,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import challenges, errors, languages, login, mfa, services
+from accounts import challenges, errors, languages, login, mfa, ranks, services
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.mfa import complete, known_user
@@ -113,7 +113,7 @@ class AccountPage(Page):
         user = User.objects.select_related("role").filter(pk=identity.user_id).first()
         if user is None:  # deleted this moment
             return HttpResponseRedirect("/login?next=/account")
-        held = services.capabilities_of(user)
+        held = ranks.capabilities_of(user)
         return self.page(
             request,
             user=user,

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_otp_webauthn.models import WebAuthnCredential
 
-from accounts import services
+from accounts import admission, proofs, ranks
 from accounts.adminbase import LookedAtAdmin, ReadOnlyAdmin, TellingAdmin, actor_of
 from accounts.audit import audit
 from accounts.login import client_ip
@@ -21,11 +21,11 @@ class BelongsToUserAdmin(ReadOnlyAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         allowed = super().has_delete_permission(request, obj)
-        return allowed and (obj is None or services.may_manage(actor_of(request), obj.user))
+        return allowed and (obj is None or ranks.may_manage(actor_of(request), obj.user))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset.select_related("user__role"):
-            if services.may_manage(actor_of(request), row.user):
+            if ranks.may_manage(actor_of(request), row.user):
                 self.delete_model(request, row)
 
 
@@ -38,7 +38,7 @@ class SessionAdmin(BelongsToUserAdmin):
     search_fields = ("user__username", "ip")
 
     def delete_model(self, request: HttpRequest, obj: Session) -> None:
-        services.end_session(obj, actor=actor_of(request), ip=client_ip(request))
+        proofs.end_session(obj, actor=actor_of(request), ip=client_ip(request))
 
 
 @admin.register(ApiToken)
@@ -72,7 +72,7 @@ class ApiTokenAdmin(BelongsToUserAdmin):
     )
 
     def delete_model(self, request: HttpRequest, obj: ApiToken) -> None:
-        services.revoke_api_token(obj, actor=actor_of(request), ip=client_ip(request))
+        proofs.revoke_api_token(obj, actor=actor_of(request), ip=client_ip(request))
 
 
 class SecondFactorAdmin(LookedAtAdmin):
@@ -132,11 +132,11 @@ class IpRuleAdmin(TellingAdmin):
 
     def save_model(self, request: HttpRequest, obj: IpRule, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        services.require_way_in(client_ip(request), confirm=form.cleaned_data["confirm"])
+        admission.require_way_in(client_ip(request), confirm=form.cleaned_data["confirm"])
 
     def delete_model(self, request: HttpRequest, obj: IpRule) -> None:
         super().delete_model(request, obj)
-        services.require_way_in(client_ip(request), confirm=False)
+        admission.require_way_in(client_ip(request), confirm=False)
 
 
 @admin.register(AccessAttempt)

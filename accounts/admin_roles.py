@@ -11,7 +11,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from accounts import services
+from accounts import ranks
 from accounts.admin_grants import LinksToModels
 from accounts.admin_rolematrix import ShowsRoleMatrix
 from accounts.adminbase import Tool, actor_of
@@ -69,7 +69,7 @@ class RoleAdmin(ShowsRoleMatrix, LinksToModels):
 
     def has_change_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
         actor = actor_of(request)
-        may = actor.is_superuser if obj is None else services.may_shape(actor, obj)
+        may = actor.is_superuser if obj is None else ranks.may_shape(actor, obj)
         return super().has_change_permission(request, obj) and may
 
     def has_delete_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:

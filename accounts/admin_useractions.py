@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from accounts import errors, links, mail, mfa, services
+from accounts import admission, errors, links, mail, mfa, proofs, ranks, services
 from accounts.admin_userforms import RoleChoiceForm
 from accounts.adminbase import TellingAdmin, actor_of
 from accounts.login import client_ip
@@ -124,8 +124,8 @@ class ActsOnUsers(TellingAdmin):
     @admin.action(description="Unlock after wrong passwords", permissions=["change"])
     def unlock(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in queryset.select_related("role"):
-            if services.may_manage(actor_of(request), user):
-                services.unlock(
+            if ranks.may_manage(actor_of(request), user):
+                admission.unlock(
                     username=user.username, actor=actor_of(request), ip=client_ip(request)
                 )
         self.message_user(request, "They may try again at once, from addresses not locked.")
@@ -171,7 +171,7 @@ class ActsOnUsers(TellingAdmin):
         self._each(
             request,
             queryset,
-            lambda user: ended.append(services.end_all_sessions(user, actor=actor, ip=ip)),
+            lambda user: ended.append(proofs.end_all_sessions(user, actor=actor, ip=ip)),
         )
         self.message_user(request, f"Ended {sum(ended)} sessions.")
         return None

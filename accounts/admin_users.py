@@ -31,7 +31,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from accounts import errors, holders, mfa, services, sheets
+from accounts import errors, holders, mfa, ranks, services, sheets
 from accounts.admin_deletion import AsksAboutFiles
 from accounts.admin_grants import LinksToModels, may_share
 from accounts.admin_links import MakesPasswordLinks
@@ -337,13 +337,13 @@ class UserAdmin(ActsOnUsers, LinksToModels, MakesPasswordLinks, AsksAboutFiles):
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         allowed = super().has_change_permission(request, obj)
-        return allowed and (obj is None or services.may_manage(actor_of(request), obj))
+        return allowed and (obj is None or ranks.may_manage(actor_of(request), obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         allowed = super().has_delete_permission(request, obj)
         if obj is None:
             return allowed
-        return allowed and not obj.is_owner and services.may_manage(actor_of(request), obj)
+        return allowed and not obj.is_owner and ranks.may_manage(actor_of(request), obj)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         actor, ip = actor_of(request), client_ip(request)

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django_otp_webauthn.models import WebAuthnCredential
 
-from accounts import grantreads, mfa, queries, services
+from accounts import grantreads, mfa, queries, ranks
 from accounts.capabilities import DESCRIPTIONS, Capability
 from accounts.mfa_models import TotpDevice
 from accounts.models import ApiToken, AuditEntry, User
@@ -40,7 +40,7 @@ class Tab:
 
 
 def _capabilities(request: HttpRequest, user: User) -> dict[str, Any]:
-    of_role = services.capabilities_of_role(user.role)
+    of_role = ranks.capabilities_of_role(user.role)
     own = set(user.user_permissions.values_list("codename", flat=True))
 
     def source(capability: Capability) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from accounts import errors, mfa, services
+from accounts import errors, mfa, proofs
 from accounts.audit import audit
 from accounts.models import Role, Session, User
 from accounts.sentences import english
@@ -35,7 +35,7 @@ def end_sessions_if_off() -> None:
     if settings.MSS_GUEST_LOGIN:
         return
     for user in User.objects.filter(shared=True, pk__in=Session.objects.values("user")):
-        services.end_sessions(user)
+        proofs.end_sessions(user)
 
 
 def _found() -> User | None:

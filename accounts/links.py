@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts import errors, lockout, services, tokens
+from accounts import errors, lockout, ranks, services, tokens
 from accounts.audit import audit
 from accounts.models import AccountLink, Role, User
 from accounts.sentences import english
@@ -100,7 +100,7 @@ def _use(link: AccountLink) -> None:
 def _require_may_invite(actor: User, role: Role) -> None:
     if not (actor.is_staff and actor.has_perm("accounts.add_accountlink")):
         raise errors.PermissionDenied("You may not invite anybody.")
-    services.require_may_give(actor, role)
+    ranks.require_may_give(actor, role)
 
 
 def may_invite(actor: User, role: Role) -> bool:
@@ -202,13 +202,13 @@ def accept_invitation(token: str, *, username: str, password: str, ip: str | Non
 
 
 def _require_may_make_password_link(actor: User, user: User) -> None:
-    services.require_own_account(user)
+    ranks.require_own_account(user)
     if not user.is_active:
         raise errors.PermissionDenied("This account is disabled. Enable it first.")
     if actor.pk == user.pk:
         return
     manages = actor.is_staff and actor.has_perm("accounts.change_user")
-    if not manages or not services.may_manage(actor, user):
+    if not manages or not ranks.may_manage(actor, user):
         raise errors.PermissionDenied("You may not change this account.")
 
 
@@ -337,7 +337,7 @@ def may_revoke(actor: User, link: AccountLink) -> bool:
         assert link.role is not None
         return may_invite(actor, link.role)
     assert link.user is not None
-    return services.may_manage(actor, link.user)
+    return ranks.may_manage(actor, link.user)
 
 
 @transaction.atomic

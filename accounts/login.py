@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import url_has_allowed_host_and_scheme
 from rest_framework.response import Response
 
-from accounts import challenges, errors, languages, lockout, mfa, passkeys, services
+from accounts import challenges, errors, languages, lockout, mfa, passkeys, proofs
 from accounts.audit import audit
 from accounts.credentials import COOKIE_NAME
 from accounts.mfa_models import CHALLENGE_MINUTES
@@ -112,7 +112,7 @@ def log_in(request: HttpRequest, user: User, *, second_factor: bool) -> tuple[Se
     """Start a session for `user` from this request's address: every factor was right."""
     lockout.succeeded(user.username)
     agent = request.headers.get("User-Agent", "")
-    return services.start_session(
+    return proofs.start_session(
         user, ip=client_ip(request), user_agent=agent, second_factor=second_factor
     )
 

@@ -23,8 +23,10 @@ from accounts import challenges, crypto, errors, lockout
 from accounts.audit import audit
 from accounts.mfa_models import DIGITS
 from accounts.models import BackupCode, Challenge, TotpDevice, User
+from accounts.proofs import end_sessions
+from accounts.ranks import may_manage
 from accounts.sentences import english
-from accounts.services import end_access, end_sessions, may_manage
+from accounts.services import end_access
 
 ISSUER: Final = "MSS-Login"
 SECRET_BYTES: Final = 20

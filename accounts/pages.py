@@ -11,7 +11,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import errorpages, errors, guests, login, mail, mfa, services
+from accounts import errorpages, errors, guests, login, mail, mfa, proofs, services
 from accounts.api.base import GatewayView, flag, validated
 from accounts.api.errors import gateway_error
 from accounts.api.serializers import LoginSerializer, RegisterSerializer
@@ -164,7 +164,7 @@ class LogoutPage(Page):
             session = Session.objects.select_related("user").filter(jti=identity.jti).first()
             if session is not None:
                 ip = login.client_ip(request._request)
-                services.end_session(session, actor=session.user, ip=ip)
+                proofs.end_session(session, actor=session.user, ip=ip)
         response: HttpResponseBase
         if wants_page(request):
             response = HttpResponseRedirect("/login")
@@ -195,7 +195,7 @@ class RegisterPage(Page):
             # Clients of earlier releases send the longer names.
             data = {name.removeprefix("new_user_"): value for name, value in data.items()}
         given = validated(RegisterSerializer, data)
-        if not services.check_setup_token(given["setup_token"]):
+        if not proofs.check_setup_token(given["setup_token"]):
             raise errors.TokenInvalid(
                 english(
                     "The setup token is wrong. The server prints the current one when it starts."

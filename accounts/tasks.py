@@ -4,7 +4,7 @@ import logging
 
 from celery import shared_task
 
-from accounts import audit, jobs, languages, links, lockout, mail, services
+from accounts import audit, jobs, languages, links, lockout, mail, proofs
 
 logger = logging.getLogger(__name__)
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 @shared_task
 def remove_stale() -> None:
     """Delete sessions, tokens and begun logins that ended long ago."""
-    removed = services.remove_stale()
+    removed = proofs.remove_stale()
     if removed:
         logger.info("removed %d sessions, tokens, links and begun logins that had ended", removed)
 

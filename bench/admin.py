@@ -34,7 +34,7 @@ from datetime import timedelta
 from django.contrib.auth.models import Group
 from django.db import connection
 from django.utils import timezone
-from accounts import models, services
+from accounts import models, proofs, services
 from comfyproxy.files import FileRef
 from comfyproxy.models import ContentVerdict, FileContent, FileOwner, FileRecord, PromptRecord
 from comfyproxy.models import StorageUse
@@ -103,7 +103,7 @@ def told():
 make(models.AuditEntry, told())
 with connection.cursor() as cursor:
     cursor.execute("ANALYZE")
-token = services.start_session(owner, ip=None, user_agent="bench")[1]
+token = proofs.start_session(owner, ip=None, user_agent="bench")[1]
 result = {"token": token, "user": ids[len(ids) // 2], "prompt": str(records[0].pk)}
 """
 

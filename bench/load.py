@@ -45,13 +45,13 @@ MOST_GROWTH: Final = 1.1
 SAMPLE_SECONDS: Final = 15.0
 
 PREPARE: Final = """
-from accounts import services
+from accounts import proofs, services
 services.create_owner(username="owner", password="correct-Horse-9-battery")
 result = []
 for number in range(users):
     user = services.create_user(
         username=f"user{number}", password="correct-Horse-9-battery", role="power", actor=None)
-    token = services.create_api_token(
+    token = proofs.create_api_token(
         user, label="load", scopes=None, expires_at=None, actor=user)[1]
     result.append(token)
 """

@@ -37,7 +37,7 @@ _FILL: Final = """
 import uuid
 from datetime import timedelta
 from django.utils import timezone
-from accounts import models, services
+from accounts import models, proofs, services
 from comfyproxy.models import PromptRecord
 
 services.create_owner(username="owner", password="correct-Horse-9-battery")
@@ -57,7 +57,7 @@ def rows(start, count):
 
 for start in range(0, prompts, 10_000):
     PromptRecord.objects.bulk_create(rows(start, min(10_000, prompts - start)), batch_size=1000)
-result = services.create_api_token(
+result = proofs.create_api_token(
     bench, label="bench", scopes=None, expires_at=None, actor=bench)[1]
 """
 

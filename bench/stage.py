@@ -29,7 +29,7 @@ QUEUED: Final = 20
 LONGEST_MEASUREMENT_SECONDS: Final = 120
 
 _PREPARE: Final = """
-from accounts import services
+from accounts import proofs, services
 from comfyproxy.models import PromptRecord
 from comfyproxy.paths import canonical
 from comfyproxy.routes import TABLE
@@ -39,7 +39,7 @@ users = [
     services.create_user(username=name, password=password, role="power", actor=None)
     for name in ("bench", "other")
 ]
-token = services.create_api_token(
+token = proofs.create_api_token(
     users[0], label="bench", scopes=None, expires_at=None, actor=users[0]
 )[1]
 for number, prompt_id in enumerate(prompt_ids):
@@ -72,7 +72,7 @@ result = None
 """
 _GIVE: Final = """
 from secrets import token_hex
-from accounts import granting, models, services
+from accounts import granting, models, proofs
 
 result = []
 for number, items in enumerate(grants):
@@ -80,7 +80,7 @@ for number, items in enumerate(grants):
     user.set_unusable_password()
     user.save()
     granting.grant(user, [granting.item(*each) for each in items], actor=None)
-    result.append(services.start_session(user, ip=None, user_agent="bench")[1])
+    result.append(proofs.start_session(user, ip=None, user_agent="bench")[1])
 """
 ROUTES: Final = (
     ("GET", "/assets/app.js"),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from accounts import errors, services
+from accounts import errors, ranks
 from accounts.audit import audit
 from accounts.models import User
 from comfyproxy.models import FormerNamespace
@@ -68,7 +68,7 @@ class Act:
 
     def require_change(self, holder: Holder) -> None:
         """Raise PermissionDenied unless they may change that holder's files."""
-        if holder.user is not None and not services.may_manage(self.actor, holder.user):
+        if holder.user is not None and not ranks.may_manage(self.actor, holder.user):
             raise errors.PermissionDenied("This user's role ranks above yours.")
 
     def tell(self, event: str, holder: Holder, **details: Any) -> None:

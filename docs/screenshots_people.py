@@ -41,10 +41,10 @@ for name, status, done in jobs:
 result = None
 """
 END: Final = """
-from accounts import services
+from accounts import proofs
 from accounts.models import Session
 for row in Session.objects.filter(user__username="alice"):
-    services.end_session(row, actor=row.user, ip=None)
+    proofs.end_session(row, actor=row.user, ip=None)
 result = None
 """
 

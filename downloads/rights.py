@@ -2,8 +2,8 @@
 
 from accounts.capabilities import Capability
 from accounts.models import User
+from accounts.ranks import capabilities_of
 from accounts.sentences import english
-from accounts.services import capabilities_of
 from downloads.errors import NotAllowed
 from downloads.models import DownloadJob
 

@@ -13,8 +13,8 @@ from django.db import transaction
 from accounts import granting
 from accounts.capabilities import Capability
 from accounts.models import User
+from accounts.ranks import capabilities_of
 from accounts.sentences import english
-from accounts.services import capabilities_of
 from downloads import bucket, folders, notices, paths, queue, rights, services
 from downloads.errors import Cancelled, DownloadError, NotAllowed
 from downloads.lease import Interrupted, Lease, is_stopping

@@ -9,11 +9,11 @@ from tests.gateway import Gateway
 
 _numbers = itertools.count(1)
 _CREATE = """
-from accounts import granting, services
+from accounts import granting, proofs, services
 
 user = services.create_user(username=username, password=password, role="user", actor=None)
 granting.grant(user, [granting.item(*pair) for pair in items], actor=None)
-token = services.start_session(user, ip=None, user_agent="tests")[1]
+token = proofs.start_session(user, ip=None, user_agent="tests")[1]
 result = [token, user.namespace]
 """
 

@@ -10,9 +10,9 @@ from tests.gateway import Gateway
 _numbers = count(1)
 
 MAKE = """
-from accounts import models, services
+from accounts import models, proofs, services
 user = services.create_user(username=username, password=password, role="user", actor=None)
-_, token = services.start_session(user, ip=None, user_agent="tests")
+_, token = proofs.start_session(user, ip=None, user_agent="tests")
 result = [token, user.namespace]
 """
 # As the worker runs it, in another process than the server.

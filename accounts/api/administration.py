@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import addresses, deletion, errors, mfa, queries, services
+from accounts import addresses, admission, deletion, errors, mfa, queries, ranks, services
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.errors import gateway_error
@@ -164,7 +164,7 @@ def _user(username: str) -> User:
 
 
 def role_json(role: Role) -> dict[str, Any]:
-    held = services.capabilities_of_role(role)
+    held = ranks.capabilities_of_role(role)
     return {
         **{str(cap): cap in held for cap in Capability},
         "mfa_required": role.mfa_required,
@@ -278,7 +278,7 @@ class IpListsView(GatewayView):
             for name, kind in LISTS.items()
             if name in data
         }
-        services.replace_ip_rules(lists, confirm=confirm, actor=actor, ip=client_ip(request))
+        admission.replace_ip_rules(lists, confirm=confirm, actor=actor, ip=client_ip(request))
         return self.get(request)
 
 

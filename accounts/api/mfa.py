@@ -6,7 +6,7 @@ from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import challenges, errors, login, mfa, passkeys, services
+from accounts import challenges, errors, login, mfa, passkeys, ranks
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.serializers import ProofSerializer, password_field
@@ -38,7 +38,7 @@ def session_caller(request: Request) -> tuple[User, Identity]:
     user, identity = caller(request)
     if identity.auth is not Auth.SESSION:
         raise errors.PermissionDenied(english("Log in to manage your account; a token cannot."))
-    services.require_own_account(user)
+    ranks.require_own_account(user)
     return user, identity
 
 

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import errors, queries, services
+from accounts import errors, proofs, queries
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.login import client_ip
@@ -74,10 +74,10 @@ class RevokeSessionView(GatewayView):
         wanted = validated(RevokeSerializer, request.data)
         ip = client_ip(request)
         if wanted["all_others"]:
-            ended = services.end_all_sessions(user, keep=identity.jti, actor=user, ip=ip)
+            ended = proofs.end_all_sessions(user, keep=identity.jti, actor=user, ip=ip)
             return Response({"message": f"{ended} other sessions ended.", "revoked": ended})
         session = queries.open_session(user.pk, wanted["jti"])
         if session is None or (user.shared and session.jti.hex != identity.jti):
             raise errors.NotFound("You have no such session.")
-        services.end_session(session, actor=user, ip=ip)
+        proofs.end_session(session, actor=user, ip=ip)
         return Response({"message": "The session ended.", "revoked": 1})

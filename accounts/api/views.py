@@ -11,7 +11,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import challenges, errors, lockout, mfa, queries, services
+from accounts import challenges, errors, lockout, mfa, proofs, queries, ranks
 from accounts.api.authentication import HasIdentity, caller
 from accounts.api.base import GatewayView, validated
 from accounts.api.mfa import known_user, prove, temp_token
@@ -64,9 +64,9 @@ class GenerateTokenView(GatewayView):
         wanted: dict[str, Any],
         held: frozenset[Capability] | None = None,
     ) -> Response:
-        hours, scopes = _check(wanted, services.capabilities_of(user) if held is None else held)
+        hours, scopes = _check(wanted, ranks.capabilities_of(user) if held is None else held)
         expires_at = None if hours is None else timezone.now() + timedelta(hours=hours)
-        row, token = services.create_api_token(
+        row, token = proofs.create_api_token(
             user,
             label=wanted.get("label", ""),
             scopes=scopes,
@@ -92,7 +92,7 @@ class GenerateTokenView(GatewayView):
                 if field not in wanted:
                     raise errors.BadRequest(f"{field} is missing.", field=field)
             user = check_password(request, wanted["username"], wanted["password"])
-            return user, services.capabilities_of(user)
+            return user, ranks.capabilities_of(user)
         if not isinstance(request.auth, Identity):
             raise errors.AuthRequired("Send user name and password, or a session.")
         user, identity = caller(request)
@@ -121,7 +121,7 @@ def _check(
     """
     if Capability.HAVE_API_TOKENS not in held:
         raise errors.PermissionDenied(permission=str(Capability.HAVE_API_TOKENS))
-    services.normalised_networks(wanted.get("networks", ()))
+    proofs.normalised_networks(wanted.get("networks", ()))
     hours = _granted_hours(wanted.get("expire_hours", DEFAULT_TOKEN_HOURS), held)
     return hours, _granted_scopes(wanted.get("scopes"), held)
 
@@ -171,7 +171,7 @@ class TokensView(GatewayView):
     def check_permissions(self, request: Request) -> None:
         super().check_permissions(request)
         _, identity = caller(request)
-        services.require_own_account(caller(request)[0])
+        ranks.require_own_account(caller(request)[0])
         # A token that was limited must not reach tokens that were not.
         if identity.scopes is not None:
             raise errors.PermissionDenied(english("Log in to manage tokens."))
@@ -191,7 +191,7 @@ class TokensView(GatewayView):
             raise errors.BadRequest(
                 english("Several of your tokens begin like that."), field="token_hash_prefix"
             )
-        services.revoke_api_token(rows[0], actor=user, ip=client_ip(request))
+        proofs.revoke_api_token(rows[0], actor=user, ip=client_ip(request))
         return Response({"message": "The token is revoked."})
 
 

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import crypto, mfa, services
+from accounts import crypto, mfa, ranks
 from accounts.audit import audit, differences
 from accounts.capabilities import OWNER_SLUG, Capability
 from accounts.models import (
@@ -92,7 +92,7 @@ def _write_role(planned: PlannedRole) -> None:
         audit("role.imported", role=role.slug, capabilities=sorted(planned.capabilities))
         return
     role = Role.objects.get(slug=planned.slug)
-    before = _shown(services.capabilities_of_role(role), role.mfa_required)
+    before = _shown(ranks.capabilities_of_role(role), role.mfa_required)
     role.mfa_required = planned.mfa_required
     role.save()
     role.permissions.set(_permissions(planned.capabilities))

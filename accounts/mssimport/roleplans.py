@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.contrib.auth.models import Group
 from django.utils.text import slugify
 
-from accounts import services
+from accounts import ranks
 from accounts.capabilities import ADMIN_RANK, ADMIN_SLUG, DEFAULT_ROLES, OWNER_SLUG, Capability
 from accounts.models import Role
 from accounts.mssimport.planned import Plan, PlannedRole
@@ -69,7 +69,7 @@ def assign(plan: Plan, users: Iterable[FormerUser], slugs: Mapping[str, str]) ->
 def _compare(
     plan: Plan, role: Role, former: Mapped, said: frozenset[Capability], match: bool
 ) -> None:
-    held = services.capabilities_of_role(role)
+    held = ranks.capabilities_of_role(role)
     there = former.capabilities & said
     more, less = sorted((held & said) - there), sorted(there - held)
     mfa = former.mfa_required and not role.mfa_required

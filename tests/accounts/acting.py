@@ -31,9 +31,9 @@ result = [kind.objects.count() for kind in kinds]
 """
 
 START_SESSION = """
-from accounts import models, services
+from accounts import models, proofs
 user = models.User.objects.get(username=username)
-_, result = services.start_session(user, ip=None, user_agent="tests")
+_, result = proofs.start_session(user, ip=None, user_agent="tests")
 """
 
 

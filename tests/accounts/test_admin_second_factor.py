@@ -16,9 +16,9 @@ pytestmark = pytest.mark.usefixtures("log_without_secrets")
 
 USERS = "/admin/accounts/user/"
 SESSION = """
-from accounts import models, services
+from accounts import models, proofs
 user = models.User.objects.get(username=username)
-_, result = services.start_session(user, ip=None, user_agent="tests", second_factor=proved)
+_, result = proofs.start_session(user, ip=None, user_agent="tests", second_factor=proved)
 """
 REQUIRE = """
 from accounts.models import User

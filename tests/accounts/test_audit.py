@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from accounts import errors, lockout, login, services, tasks
+from accounts import admission, errors, lockout, login, proofs, services, tasks
 from accounts.admin_audit import lines_of
 from accounts.audit import audit, forget_old
 from accounts.models import AppendOnlyError, AuditEntry, IpRule, Role, User
@@ -52,14 +52,14 @@ def _lock(admin: User, user: User) -> None:
 
 
 def _token(admin: User, user: User) -> Any:
-    row, _ = services.create_api_token(
+    row, _ = proofs.create_api_token(
         user, label="phone", scopes=None, expires_at=None, actor=user, ip=IP
     )
     return row
 
 
 def _session(user: User) -> Any:
-    return services.start_session(user, ip=IP, user_agent="")[0]
+    return proofs.start_session(user, ip=IP, user_agent="")[0]
 
 
 def _role(admin: User, user: User) -> None:
@@ -75,7 +75,7 @@ def _ip_rules(admin: User, user: User) -> None:
         "deny": [IpRule(kind="deny", network="192.0.2.0/24", expires_at=until)],
         "allow": [IpRule(kind="allow", network="0.0.0.0/0")],
     }
-    services.replace_ip_rules(lists, confirm=True, actor=admin, ip=IP)
+    admission.replace_ip_rules(lists, confirm=True, actor=admin, ip=IP)
 
 
 def _transfer(admin: User, user: User) -> None:
@@ -111,19 +111,19 @@ EVENTS: dict[str, tuple[Callable[[User, User], object], str, str, dict[str, Any]
         {"token": ..., "label": "phone", "networks": [], "in_path": False},
     ),
     "token.revoked": (
-        lambda admin, user: services.revoke_api_token(_token(admin, user), actor=admin, ip=IP),
+        lambda admin, user: proofs.revoke_api_token(_token(admin, user), actor=admin, ip=IP),
         "adam",
         "uwe",
         {"token": ..., "label": "phone"},
     ),
     "session.ended": (
-        lambda admin, user: services.end_session(_session(user), actor=admin, ip=IP),
+        lambda admin, user: proofs.end_session(_session(user), actor=admin, ip=IP),
         "adam",
         "uwe",
         {"jti": ...},
     ),
     "sessions.ended": (
-        lambda admin, user: [_session(user), services.end_all_sessions(user, actor=admin, ip=IP)],
+        lambda admin, user: [_session(user), proofs.end_all_sessions(user, actor=admin, ip=IP)],
         "adam",
         "uwe",
         {"ended": 1},

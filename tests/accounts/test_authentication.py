@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from accounts import authentication, errors, services, tokens
+from accounts import authentication, errors, proofs, tokens
 from accounts.authentication import identify_sync
 from accounts.capabilities import Capability
 from accounts.credentials import Credential, Place
@@ -56,7 +56,7 @@ def api_token(user: User, **fields: object) -> str:
 def test_unknown_token_costs_two_statements_and_a_known_one_none(
     user: User, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    _, jwt = services.start_session(user, ip=None, user_agent="")
+    _, jwt = proofs.start_session(user, ip=None, user_agent="")
     with django_assert_num_queries(2):  # who they are, which models they were given
         first = identify_sync(bearer(jwt))
     with django_assert_num_queries(0):
@@ -167,7 +167,7 @@ def test_refusals_are_raised_anew(user: User) -> None:
             identify_sync(bearer("mss_guessed"))
         seen.add(id(refused.value))
         assert refused.value.__context__ is None
-    session, jwt = services.start_session(user, ip=None, user_agent="")
+    session, jwt = proofs.start_session(user, ip=None, user_agent="")
     Session.objects.filter(pk=session.pk).update(revoked_at=timezone.now())
     for _ in range(2):
         with pytest.raises(errors.TokenRevoked):

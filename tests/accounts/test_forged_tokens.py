@@ -201,7 +201,7 @@ CHANGES = {
     "disabled": "services.set_active(user, False, actor=None)",
     "disabled, tokens kept": "services.set_active(user, False, actor=None, keep_tokens=True)",
     "deleted": "services.delete_user(user, actor=None, keep_files=True)",
-    "sessions ended": "services.end_sessions(user)",
+    "sessions ended": "proofs.end_sessions(user)",
     "new password": "services.set_password(user, 'Another-77-secret', actor=None)",
     "new password, tokens kept": (
         "services.set_password(user, 'Another-77-secret', actor=None, keep_tokens=True)"
@@ -224,7 +224,7 @@ def test_sessions_of_an_account_end_with_it(
     token, api_token = session(gateway, person), mint(gateway, person)
     gateway.run(
         f"""
-from accounts import models, services
+from accounts import models, proofs, services
 user = models.User.objects.get(username=username)
 {CHANGES[change]}
 """,

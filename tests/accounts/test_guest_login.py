@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from accounts import errors, guests, services
+from accounts import errors, guests, proofs
 from accounts.models import Role, Session, User
 from tests.browser import Browser
 from tests.cast import PASSWORD
@@ -229,7 +229,7 @@ def test_without_the_guests_role_nobody_comes_in(settings: Any) -> None:
 def test_guests_leave_when_guest_access_is_switched_off(settings: Any) -> None:
     settings.MSS_GUEST_LOGIN = True
     user = guests.account()
-    session, _ = services.start_session(user, ip=None, user_agent="")
+    session, _ = proofs.start_session(user, ip=None, user_agent="")
     guests.end_sessions_if_off()
     assert Session.objects.get(pk=session.pk).revoked_at is None
     settings.MSS_GUEST_LOGIN = False

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from accounts import errors, links, services, tokens
+from accounts import errors, links, proofs, services, tokens
 from accounts.models import AccountLink, AuditEntry, Role, User
 from tests.accounts.acting import COUNTS, Newcomer, invite, password_link
 from tests.browser import Browser, form_fields
@@ -365,7 +365,7 @@ def test_housekeeping_forgets_links_a_month_after_their_end() -> None:
         link, _ = links.create_invitation(role("user"), actor=adam, note=str(days))
         link.expires_at = timezone.now() + timedelta(days=days)
         link.save()
-    assert services.remove_stale() == 1
+    assert proofs.remove_stale() == 1
     assert set(AccountLink.objects.values_list("note", flat=True)) == {"-29", "1"}
 
 

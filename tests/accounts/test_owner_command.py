@@ -97,9 +97,9 @@ def test_console_creates_resets_and_hands_over(empty: Gateway) -> None:
 
 
 TOKEN = """
-from accounts import models, services
+from accounts import models, proofs
 olga = models.User.objects.get(username="olga")
-services.create_api_token(olga, label="", scopes=None, expires_at=None, actor=olga)
+proofs.create_api_token(olga, label="", scopes=None, expires_at=None, actor=olga)
 """
 TOKENS = "from accounts import models; result = models.ApiToken.objects.count()"
 

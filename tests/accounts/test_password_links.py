@@ -8,7 +8,7 @@ import pytest
 import requests
 from django.utils import timezone
 
-from accounts import errors, links, lockout, services
+from accounts import errors, links, lockout, proofs, services
 from accounts.models import (
     AccountLink,
     ApiToken,
@@ -345,7 +345,7 @@ def test_the_second_factor_stays_what_it_is() -> None:
 def test_the_trail_says_how_many_tokens_went() -> None:
     user = make("uwe")
     for _ in range(2):
-        services.create_api_token(user, label="", scopes=None, expires_at=None, actor=user)
+        proofs.create_api_token(user, label="", scopes=None, expires_at=None, actor=user)
     _, token = links.create_password_link(user, actor=make("adam", "admin"))
     links.set_forgotten_password(token, NEW)
     assert AuditEntry.objects.get(event="user.password").details == {"tokens": 2}

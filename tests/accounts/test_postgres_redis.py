@@ -111,7 +111,7 @@ def test_browser_logs_in_and_out(big: Gateway) -> None:
 
 CHANGES = {
     "session ended": (
-        "services.end_sessions(user)",
+        "proofs.end_sessions(user)",
         lambda client: client.get("/queue").status_code == 401,
     ),
     "demoted": (
@@ -133,7 +133,7 @@ def test_a_change_in_another_process_is_announced_through_redis(big: Gateway, ch
     client = app(big, person)
     assert client.post("/queue", json={}).status_code == 200
     big.run(
-        f"from accounts import models, services;"
+        f"from accounts import models, proofs, services;"
         f"user = models.User.objects.get(username=name); {code}",
         name=person.username,
     )

@@ -17,9 +17,9 @@ GOOD = {"setup_token": SETUP_TOKEN, "username": "olga", "password": PASSWORD}
 RACERS = 5
 
 CLEAR = """
-from accounts import models, services
+from accounts import models, proofs
 models.User.objects.filter(role="owner").delete()
-services.new_setup_token()
+proofs.new_setup_token()
 """
 RACED = """
 from accounts import models
@@ -128,7 +128,7 @@ def test_a_bad_name_or_password_makes_no_owner_and_keeps_the_token(
     assert answer.json()["field"] == field
     assert empty.run("from accounts import services; result = services.has_owner()") is False
     assert empty.run(
-        "from accounts import services; result = services.check_setup_token(t)", t=SETUP_TOKEN
+        "from accounts import proofs; result = proofs.check_setup_token(t)", t=SETUP_TOKEN
     )
 
 

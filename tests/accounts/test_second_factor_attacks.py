@@ -249,9 +249,9 @@ def test_link_to_the_login_leads_nowhere_that_does_something(gateway: Gateway, g
 def test_token_from_a_session_forgives_no_wrong_passwords(guarded: Gateway) -> None:
     name = new_name(guarded)
     jwt = guarded.run(
-        "from accounts import models, services\n"
+        "from accounts import models, proofs\n"
         "user = models.User.objects.get(username=name)\n"
-        "_, result = services.start_session(user, ip=None, user_agent='x')",
+        "_, result = proofs.start_session(user, ip=None, user_agent='x')",
         name=name,
     )
     thief = Client(guarded.url, str(jwt))

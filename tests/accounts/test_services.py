@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from accounts import authentication, errors, services
+from accounts import authentication, errors, proofs, ranks, services
 from accounts.capabilities import DEFAULT_ROLES, Capability
 from accounts.credentials import Credential, Place
 from accounts.models import ApiToken, AuditEntry, Challenge, Role, Session, User
@@ -204,13 +204,13 @@ def still_works(token: str) -> bool:
 
 
 def api_token(user: User) -> str:
-    return services.create_api_token(user, label="", scopes=None, expires_at=None, actor=user)[1]
+    return proofs.create_api_token(user, label="", scopes=None, expires_at=None, actor=user)[1]
 
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_disabling_ends_sessions_and_tokens_and_only_kept_tokens_come_back(keep: bool) -> None:
     user = make("uwe")
-    _, jwt = services.start_session(user, ip=None, user_agent="")
+    _, jwt = proofs.start_session(user, ip=None, user_agent="")
     token, bystander = api_token(user), api_token(make("other"))
     assert still_works(jwt) and still_works(token)
     services.set_active(user, False, actor=None, keep_tokens=keep)
@@ -256,11 +256,11 @@ def test_nobody_makes_a_shared_account_somebodys_own(owner: User) -> None:
         lambda actor: services.change_user(
             shared, {"role": "user", "password": "Another-77-secret"}, actor=actor
         ),
-        lambda actor: services.create_api_token(
+        lambda actor: proofs.create_api_token(
             shared, label="", scopes=None, expires_at=None, actor=actor
         ),
         lambda actor: services.set_role(shared, role("admin"), actor=actor),
-        lambda actor: services.require_own_account(shared),
+        lambda actor: ranks.require_own_account(shared),
     ]
     for attempt in attempts:
         for actor in (shared, admin, owner, None):
@@ -271,7 +271,7 @@ def test_nobody_makes_a_shared_account_somebodys_own(owner: User) -> None:
     fresh = User.objects.get(pk=shared.pk)
     assert (fresh.role_id, fresh.password) == ("guest", shared.password)
     assert ApiToken.objects.count() == 0
-    services.require_own_account(admin)
+    ranks.require_own_account(admin)
     services.set_role(fresh, role("user"), actor=owner)
     assert User.objects.get(pk=shared.pk).role_id == "user"
 
@@ -285,7 +285,7 @@ def test_a_shared_account_never_opens_the_admin_whatever_its_role_becomes() -> N
 
 def test_a_new_password_ends_every_session() -> None:
     user = make("uwe")
-    _, jwt = services.start_session(user, ip=None, user_agent="")
+    _, jwt = proofs.start_session(user, ip=None, user_agent="")
     services.set_password(user, "Another-77-secret", actor=None)
     assert not still_works(jwt)
     assert user.check_password("Another-77-secret")
@@ -293,7 +293,7 @@ def test_a_new_password_ends_every_session() -> None:
 
 def test_a_refused_password_changes_nothing() -> None:
     user = make("uwe")
-    _, jwt = services.start_session(user, ip=None, user_agent="")
+    _, jwt = proofs.start_session(user, ip=None, user_agent="")
     with pytest.raises(errors.BadRequest):
         services.set_password(user, "weak", actor=None)
     assert still_works(jwt) and User.objects.get(pk=user.pk).check_password(PASSWORD)
@@ -302,9 +302,9 @@ def test_a_refused_password_changes_nothing() -> None:
 def test_every_change_leaves_one_audit_row_that_outlives_the_account() -> None:
     admin, user = make("adam", "admin"), make("uwe")
     before = AuditEntry.objects.count()
-    session, _ = services.start_session(user, ip="192.0.2.7", user_agent="x" * 1000)
-    services.end_session(session, actor=user)
-    services.end_session(session, actor=user)  # ended already: no second row
+    session, _ = proofs.start_session(user, ip="192.0.2.7", user_agent="x" * 1000)
+    proofs.end_session(session, actor=user)
+    proofs.end_session(session, actor=user)  # ended already: no second row
     services.set_role(user, role("power"), actor=admin)
     services.set_role(user, role("power"), actor=admin)
     services.set_password(user, "Another-77-secret", actor=admin)
@@ -328,7 +328,7 @@ def test_housekeeping_removes_api_tokens_a_day_after_they_expired() -> None:
         # A login that was begun is worth nothing the moment it expires.
         Challenge.objects.create(token_hash=str(hours), expires_at=expires_at)
     ApiToken.objects.create(user=user, token_hash="never", expires_at=None)
-    assert services.remove_stale() == 3
+    assert proofs.remove_stale() == 3
     assert Challenge.objects.get().token_hash == "1"
     assert set(ApiToken.objects.values_list("token_hash", flat=True)) == {"-23", "1", "never"}
 
@@ -350,7 +350,7 @@ def test_housekeeping_keeps_sessions_for_30_days_after_their_end() -> None:
     add("revoked", revoked_at=now - 31 * day)
     add("unused lately", last_used_at=now - 30 * day)
     add("unused", last_used_at=now - 31 * day - idle)
-    assert services.remove_stale() == 3
+    assert proofs.remove_stale() == 3
     kept = set(Session.objects.values_list("user_agent", flat=True))
     assert kept == {"open", "expired lately", "revoked lately", "unused lately"}
 
@@ -359,8 +359,8 @@ def test_housekeeping_keeps_sessions_for_30_days_after_their_end() -> None:
 
 
 def test_only_the_latest_setup_token_is_right_and_it_is_kept_hashed() -> None:
-    first, second = services.new_setup_token(), services.new_setup_token()
-    checks = [services.check_setup_token(text) for text in (first, second, "", "x")]
+    first, second = proofs.new_setup_token(), proofs.new_setup_token()
+    checks = [proofs.check_setup_token(text) for text in (first, second, "", "x")]
     assert checks == [False, True, False, False]
     with connection.cursor() as cursor:
         cursor.execute("SELECT token_hash FROM accounts_setuptoken")
@@ -368,6 +368,6 @@ def test_only_the_latest_setup_token_is_right_and_it_is_kept_hashed() -> None:
 
 
 def test_setup_token_is_gone_once_there_is_an_owner() -> None:
-    token = services.new_setup_token()
+    token = proofs.new_setup_token()
     services.create_owner(username="olga", password=PASSWORD)
-    assert not services.check_setup_token(token)
+    assert not proofs.check_setup_token(token)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from accounts import authentication, errors, queries, services
+from accounts import authentication, errors, proofs, queries
 from accounts.authentication import identify_sync
 from accounts.credentials import Credential, Place
 from accounts.identity import Identity
@@ -57,7 +57,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 def new_session() -> Credential:
     user = User.objects.filter(username="uwe").first() or User(username="uwe", role_id="user")
     user.save()
-    row, jwt = services.start_session(user, ip=None, user_agent="")
+    row, jwt = proofs.start_session(user, ip=None, user_agent="")
     # The column's default is the real clock.
     Session.objects.filter(pk=row.pk).update(last_used_at=timezone.now())
     return Credential(jwt, Place.HEADER)
@@ -159,7 +159,7 @@ def test_identity_tells_whether_the_login_proved_a_second_factor(clock: Clock) -
     authentication.cache.drop_all()
     assert [identify_sync(one).second_factor for one in (plain, proven)] == [False, True]
     user = User.objects.get()
-    _, token = services.create_api_token(user, label="", scopes=None, expires_at=None, actor=user)
+    _, token = proofs.create_api_token(user, label="", scopes=None, expires_at=None, actor=user)
     assert identify_sync(Credential(token, Place.HEADER)).second_factor is False
 
 
@@ -167,7 +167,7 @@ def test_identity_tells_whether_the_login_proved_a_second_factor(clock: Clock) -
 def test_api_token_does_not_end_for_lack_of_use(clock: Clock) -> None:
     user = User(username="uwe", role_id="user")
     user.save()
-    _, token = services.create_api_token(user, label="", scopes=None, expires_at=None, actor=user)
+    _, token = proofs.create_api_token(user, label="", scopes=None, expires_at=None, actor=user)
     ApiToken.objects.update(last_used_at=clock.at - timedelta(days=400))
     assert works(Credential(token, Place.HEADER))
 

@@ -241,9 +241,9 @@ def test_sharer_with_a_second_factor_must_have_shown_it(
     before = app(gateway, careful)
     check_refusal(before.get(path(person)), 403, "PERMISSION_DENIED")
     proved = """
-from accounts import models, services
+from accounts import models, proofs
 user = models.User.objects.get(username=username)
-_, result = services.start_session(user, ip=None, user_agent="tests", second_factor=True)
+_, result = proofs.start_session(user, ip=None, user_agent="tests", second_factor=True)
 """
     jwt = str(gateway.run(proved, username=careful.username))
     assert Client(gateway.url, jwt).post(path(person), json=A).status_code == 200

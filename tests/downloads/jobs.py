@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.identity import Auth, Identity
 from accounts.models import User
-from accounts.services import capabilities_of
+from accounts.ranks import capabilities_of
 from downloads import folders, queue, runner
 from downloads.models import DownloadJob
 from tests.downloads.shop import Sites

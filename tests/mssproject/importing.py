@@ -6,7 +6,7 @@ from pathlib import Path
 from django.apps import apps
 from django.core.management import CommandError, call_command
 
-from accounts import services
+from accounts import ranks
 from accounts.models import Role, User
 from tests import formerinstallation as former
 from tests.passwords import hashed
@@ -52,7 +52,7 @@ def there(username: str, role: str = "user") -> User:
 
 
 def held(slug: str) -> set[str]:
-    return set(map(str, services.capabilities_of_role(Role.objects.get(slug=slug))))
+    return set(map(str, ranks.capabilities_of_role(Role.objects.get(slug=slug))))
 
 
 def installation(folder: Path) -> Path:

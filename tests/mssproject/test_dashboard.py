@@ -11,7 +11,7 @@ from django.core.cache import cache
 from django.test import override_settings
 from django.utils import timezone
 
-from accounts import granting, services
+from accounts import granting, proofs
 from accounts.audit import audit
 from accounts.capabilities import Capability
 from accounts.granting import Item
@@ -182,9 +182,7 @@ def test_who_was_here_in_the_last_minutes_is_on(adam: User) -> None:
             last_used_at=now - timedelta(minutes=ago),
             revoked_at=now if revoked else None,
         )
-    token, _ = services.create_api_token(
-        bob, label="phone", scopes=None, expires_at=None, actor=bob
-    )
+    token, _ = proofs.create_api_token(bob, label="phone", scopes=None, expires_at=None, actor=bob)
     ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
     found = [
         (here.user.username, here.browsers, here.apps) for here in dashboard.people.who_is_on(now)

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import Group
 from pytest_django.fixtures import Settings
 
-from accounts import services
+from accounts import proofs
 from accounts.capabilities import Capability
 from accounts.models import (
     AuditEntry,
@@ -110,7 +110,7 @@ def test_user_without_a_hash_that_can_be_checked_has_no_password(
 def test_there_is_one_owner_or_none_yet(
     tmp_path: Path, groups: list[list[str]], arguments: list[str], expected: list[str]
 ) -> None:
-    services.new_setup_token()
+    proofs.new_setup_token()
     rows = [former.user(name, groups=names) for name, names in zip("ab", groups, strict=True)]
     words = imported(former.mss_login(tmp_path / "former", users=rows), *arguments)
     assert [roles()[name] for name in "ab"] == expected

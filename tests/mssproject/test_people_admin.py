@@ -16,7 +16,7 @@ from django.http import Http404
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from accounts import granting, links, services
+from accounts import granting, links, proofs
 from accounts.capabilities import Capability
 from accounts.errors import UpstreamUnreachable
 from accounts.granting import Item
@@ -75,9 +75,7 @@ def used(user: User, ago: timedelta, **fields: Any) -> Session:
 
 
 def token(user: User, **fields: Any) -> ApiToken:
-    row, _ = services.create_api_token(
-        user, label="phone", scopes=None, expires_at=None, actor=user
-    )
+    row, _ = proofs.create_api_token(user, label="phone", scopes=None, expires_at=None, actor=user)
     ApiToken.objects.filter(pk=row.pk).update(**fields)
     return row
 

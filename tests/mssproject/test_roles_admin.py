@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.core.exceptions import PermissionDenied
 
-from accounts import services
+from accounts import ranks, services
 from accounts.api.administration import role_json
 from accounts.capabilities import Capability
 from accounts.errors import UpstreamUnreachable
@@ -83,8 +83,8 @@ def test_admin_ticks_for_several_roles_at_once_with_a_row_for_each(adam: User) -
     changed = {"user/can_upload": False, "guest/can_run": True, "guest/sfw_enforced": True}
     said = save(adam, form(on=changed) | {"power/max_waiting_prompts": " 7 "})
     assert said == ["Roles changed: 3."]
-    assert Capability.UPLOAD not in services.capabilities_of_role(role("user"))
-    assert Capability.RUN in services.capabilities_of_role(role("guest"))
+    assert Capability.UPLOAD not in ranks.capabilities_of_role(role("user"))
+    assert Capability.RUN in ranks.capabilities_of_role(role("guest"))
     assert role("guest").sfw_enforced and role("power").max_waiting_prompts == 7
     rows = {row.details["role"]: row.details["changes"] for row in AuditEntry.objects.all()}
     assert rows == {
@@ -152,7 +152,7 @@ def test_staff_who_shapes_no_role_looks_only(watcher: User) -> None:
     html = pages().matrix_view(request_of(watcher)).content.decode()
     assert "Your role does not let you change roles." in html and "data-save" not in html
     assert save(watcher, form(on={"guest/can_run": True})) == ["You may not change this role."]
-    assert Capability.RUN not in services.capabilities_of_role(role("guest"))
+    assert Capability.RUN not in ranks.capabilities_of_role(role("guest"))
     watcher.role.permissions.clear()
     with pytest.raises(PermissionDenied):
         pages().matrix_view(request_of(User.objects.get(pk=watcher.pk)))

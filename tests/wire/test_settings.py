@@ -129,11 +129,11 @@ def test_who_may_change_locked_settings_does(admin: Client, defaults: Any) -> No
 
 
 GUEST_SESSION = """
-from accounts import models, services
+from accounts import models, proofs, services
 user = services.create_user(username="all", password=password, role="guest", actor=None)
 models.User.objects.filter(pk=user.pk).update(shared=True)
 user.refresh_from_db()
-result = services.start_session(user, ip=None, user_agent="tests")[1]
+result = proofs.start_session(user, ip=None, user_agent="tests")[1]
 """
 
 

@@ -17,7 +17,7 @@ from tests.prompts import save, submit
 pytestmark = pytest.mark.usefixtures("clean_log")
 
 PREPARE = """
-from accounts import models, services
+from accounts import models, proofs, services
 role = models.Role.objects.create(slug="fleeting", title="Fleeting", rank=30)
 role.permissions.set(models.Role.objects.get(slug="user").permissions.all())
 result = {}
@@ -25,12 +25,13 @@ for name, by_token in cases:
     slug = "fleeting" if name == "demoted" else "user"
     user = services.create_user(username=f"end-{name}", password=password, role=slug, actor=None)
     if by_token:
-        _, result[name] = services.create_api_token(
+        _, result[name] = proofs.create_api_token(
             user, label="", scopes=None, expires_at=None, actor=user)
     else:
-        _, result[name] = services.start_session(user, ip=None, user_agent="")
+        _, result[name] = proofs.start_session(user, ip=None, user_agent="")
 """
-USER = "from accounts.models import User, Session, ApiToken, Role\nfrom accounts import services\n"
+USER = "from accounts.models import User, Session, ApiToken, Role\n"
+USER += "from accounts import proofs, services\n"
 USER += "user = User.objects.get(username=f'end-{name}')\n"
 SOON = "from datetime import timedelta\nfrom django.utils import timezone\n"
 SOON += "soon = timezone.now() + timedelta(seconds=2)\n"
@@ -54,7 +55,7 @@ CASES = [
     Case("token-removed", lambda client: remove_token(client), by_token=True),
     Case("disabled", code=USER + "services.set_active(user, False, actor=None)"),
     Case("deleted", code=USER + "services.delete_user(user, actor=None, keep_files=True)"),
-    Case("sessions-ended", code=USER + "services.end_sessions(user)"),
+    Case("sessions-ended", code=USER + "proofs.end_sessions(user)"),
     Case(
         "session-expired",
         code=USER + SOON + "Session.objects.filter(user=user).update(expires_at=soon)",

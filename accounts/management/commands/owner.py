@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts import mfa, queries, services
+from accounts import admission, mfa, queries, services
 from accounts.capabilities import OWNER_SLUG
 from accounts.errors import GatewayError
 from accounts.models import IpRule, User
@@ -59,12 +59,12 @@ class Command(BaseCommand):
                     self.stdout.write(f"{owner} has no second factor any more; sessions ended.")
                 case "clear-ip-rules":
                     nothing: dict[str, list[IpRule]] = {kind: [] for kind in IpRule.Kind.values}
-                    services.replace_ip_rules(nothing, confirm=True, actor=None)
+                    admission.replace_ip_rules(nothing, confirm=True, actor=None)
                     self.stdout.write("Every address may come in, within 5 seconds.")
                 case "unlock":
                     # An address is locked by what came from it for any name, so all go.
                     owner = _owner()
-                    services.unlock_all(actor=None)
+                    admission.unlock_all(actor=None)
                     self.stdout.write(f"{owner}, and everybody else, may try to log in again.")
                 case "transfer":
                     heir = queries.user_by_name(options["username"])

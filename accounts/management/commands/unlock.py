@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from accounts import queries, services
+from accounts import admission, queries
 
 
 class Command(BaseCommand):
@@ -20,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, who: str, **options: Any) -> None:
         # An IPv4 address may be somebody's user name as well: then both are meant.
         address = _address(who)
-        removed = services.unlock(username=who, address=address, actor=None)
+        removed = admission.unlock(username=who, address=address, actor=None)
         if not removed and address is None and queries.user_by_name(who) is None:
             raise CommandError(f"There is no account {who}, and nobody has tried that name.")
         self.stdout.write(f"{who} may try to log in again.")

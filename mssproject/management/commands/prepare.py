@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from filelock import FileLock
 
-from accounts import guests, queries, services
+from accounts import guests, proofs, queries, services
 from accounts.capabilities import OWNER_SLUG
 from accounts.errors import GatewayError
 from comfyproxy import nsfwpolicy
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             self._create_owner(settings.MSS_OWNER_USERNAME, settings.MSS_OWNER_PASSWORD)
             return
         # A line that the supervisor reads and shows as a link.
-        self.stdout.write(f"setup-token {services.new_setup_token()}")
+        self.stdout.write(f"setup-token {proofs.new_setup_token()}")
 
     def _begin(self) -> None:
         """From here on no backup is restored; one that was half in force is by now."""

@@ -45,10 +45,10 @@ def log_in(page: ComfyPage, person: Person) -> None:
 
 
 END_LOGINS = """
-from accounts import services
+from accounts import proofs
 from accounts.models import Session
 for row in Session.objects.filter(user__username=username):
-    services.end_session(row, actor=row.user, ip=None)
+    proofs.end_session(row, actor=row.user, ip=None)
 result = None
 """
 
