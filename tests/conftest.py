@@ -17,6 +17,7 @@ for _name in list(os.environ):
 os.environ["MSS_DATA_DIR"] = _data.name
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page
 
@@ -36,6 +37,10 @@ from tests.chromium import chromium
 from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway, serving
+
+# The same examples in every run, however slow the machine.
+settings.register_profile("gateway", deadline=None, derandomize=True)
+settings.load_profile("gateway")
 
 # Files of these take minutes each: begun last, they would keep one process busy alone.
 LONG = (

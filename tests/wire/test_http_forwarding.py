@@ -51,8 +51,8 @@ FORWARDED = {
 
 
 def sent_headers(comfy: FakeComfyThread) -> dict[str, str]:
-    """What the one request that came had, but for the host."""
-    [record] = [record for record in comfy.requests if record.kind == "http"]
+    """What the one request to a custom node's route had, but for the host."""
+    [record] = [record for record in comfy.requests if record.path == "/my_node/x"]
     return {name.lower(): value for name, value in record.headers if name.lower() != "host"}
 
 

@@ -107,6 +107,7 @@ def test_preview_and_channel_come_as_asked(
 def test_other_parameters_do_not_reach_comfyui(charlie: Client, forwarded: FakeComfyThread) -> None:
     query = {"filename": "holes.png", "subfolder": charlie.namespace, "preview": "webp;33"}
     charlie.get("/view", params={**query, "rand": "0.5", "hash": "x", "token_": "y"})
-    [path] = [record.path for record in forwarded.requests if record.method == "GET"]
+    asked = [record for record in forwarded.requests if record.method == "GET"]
+    [path] = [record.path for record in asked if record.path.startswith("/view?")]
     names = [pair.partition("=")[0] for pair in path.partition("?")[2].split("&")]
     assert sorted(names) == ["filename", "preview", "subfolder", "type"]
