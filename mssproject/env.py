@@ -6,35 +6,49 @@
 import contextlib
 import difflib
 import os
-import re
 import socket
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import (
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-BASE_DIR: Final = Path(__file__).resolve().parent.parent
+from mssproject.envvalues import (
+    BASE_DIR,
+    SMTP_PORTS,
+    ComingFolder,
+    DatabaseUrl,
+    DataFolder,
+    Dsn,
+    Folder,
+    Host,
+    Hosts,
+    HttpUrl,
+    Keys,
+    Networks,
+    Origins,
+    RedisUrl,
+    Sender,
+    SiteUrl,
+    SmtpUrl,
+)
+
+__all__ = [
+    "ALIASES",
+    "BASE_DIR",
+    "OTHER_SPELLINGS",
+    "SECRETS",
+    "Env",
+    "EnvError",
+    "MailServer",
+    "load",
+]
 
 # Names that other programs on the same machine own must not stop us, so only our own
 # prefix is checked strictly; the others are checked for near misses.
 OWN_PREFIX: Final = "MSS_"
-
-_HOST: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
-_SENDER: Final = re.compile(r"(?:[^<>@,;]*<)?[^@\s<>,;]+@[^@\s<>,;]+>?")
-
-# The ports that RFC 5321, 8314 and 6409 name for these.
-SMTP_PORTS: Final = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
 
 class EnvError(Exception):
@@ -57,17 +71,17 @@ class Env(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, enable_decoding=False)
 
-    comfyui_url: str = Field(
+    comfyui_url: HttpUrl = Field(
         "http://127.0.0.1:8188",
         alias="COMFYUI_URL",
         description="Where ComfyUI answers. Bind ComfyUI itself to loopback or a private network.",
     )
-    data_dir: Path = Field(
+    data_dir: DataFolder = Field(
         Path("data"),
         alias="MSS_DATA_DIR",
         description="Database, secret key and user files. Relative to the project's folder.",
     )
-    host: str = Field(
+    host: Host = Field(
         "127.0.0.1", alias="MSS_HOST", description="Address to listen on; `0.0.0.0` for all."
     )
     port: int = Field(8000, alias="MSS_PORT", ge=1, le=65535, description="Port to listen on.")
@@ -84,19 +98,19 @@ class Env(BaseSettings):
         min_length=32,
         description="Signs sessions. Without it one is made once and kept in the data directory.",
     )
-    secret_key_fallbacks: tuple[SecretStr, ...] = Field(
+    secret_key_fallbacks: Keys = Field(
         (),
         alias="SECRET_KEY_FALLBACKS",
         description="Former values of `SECRET_KEY`, comma separated: what they encrypted can still "
         "be read. `./run manage rotate_secrets` makes them superfluous.",
     )
-    database_url: SecretStr | None = Field(
+    database_url: DatabaseUrl | None = Field(
         None,
         alias="DATABASE_URL",
         description="For example `postgres://user:password@host/name`. "
         "Without it SQLite in the data directory.",
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl | None = Field(
         None,
         alias="REDIS_URL",
         description="For example `redis://host:6379/0`: Celery's broker, and how several web "
@@ -115,13 +129,13 @@ class Env(BaseSettings):
         description="The token that `/register` asks for while there is no owner. "
         "Without it each start prints a new one.",
     )
-    allowed_hosts: tuple[str, ...] | None = Field(
+    allowed_hosts: Hosts | None = Field(
         None,
         alias="MSS_ALLOWED_HOSTS",
         description="Host names, comma separated, under which the gateway may be reached. "
         "Default: the names of `MSS_HOST`.",
     )
-    trusted_proxies: tuple[str, ...] = Field(
+    trusted_proxies: Networks = Field(
         (),
         alias="MSS_TRUSTED_PROXIES",
         description="Addresses or networks, comma separated, whose `X-Forwarded-For` and "
@@ -132,7 +146,7 @@ class Env(BaseSettings):
         alias="MSS_FORCE_HTTPS",
         description="Redirect http to https, mark cookies Secure, send HSTS.",
     )
-    cors_origins: tuple[str, ...] = Field(
+    cors_origins: Origins = Field(
         (),
         alias="MSS_CORS_ORIGINS",
         description="Origins, comma separated, whose pages may call the API with a bearer token.",
@@ -188,13 +202,13 @@ class Env(BaseSettings):
     audit_days: int = Field(
         180, alias="MSS_AUDIT_DAYS", ge=1, description="How long the audit log is kept."
     )
-    smtp_url: SecretStr | None = Field(
+    smtp_url: SmtpUrl | None = Field(
         None,
         alias="MSS_SMTP_URL",
         description="For example `smtps://user:password@mail.example:465` or "
         "`smtp+starttls://…:587`. With it, invitations and password links are mailed as well.",
     )
-    mail_from: str = Field(
+    mail_from: Sender = Field(
         "mss-login@localhost", alias="MSS_MAIL_FROM", description="Sender of these mails."
     )
     max_prompt_nodes: int = Field(
@@ -243,28 +257,28 @@ class Env(BaseSettings):
         ge=1,
         description="A prompt that runs this long without a sign of progress is reported as stuck.",
     )
-    comfyui_output_dir: Path | None = Field(
+    comfyui_output_dir: Folder | None = Field(
         None,
         alias="COMFYUI_OUTPUT_DIR",
         description="ComfyUI's output folder, if this machine can write to it. ComfyUI has no way "
         "to delete a file: without this, deleted outputs are only hidden.",
     )
-    comfyui_input_dir: Path | None = Field(
+    comfyui_input_dir: Folder | None = Field(
         None, alias="COMFYUI_INPUT_DIR", description="ComfyUI's input folder, likewise."
     )
-    comfyui_temp_dir: Path | None = Field(
+    comfyui_temp_dir: ComingFolder | None = Field(
         None, alias="COMFYUI_TEMP_DIR", description="ComfyUI's temp folder, likewise."
     )
-    comfyui_models_dir: Path | None = Field(
+    comfyui_models_dir: Folder | None = Field(
         None,
         alias="COMFYUI_MODELS_DIR",
         description="ComfyUI's models folder, if this machine can write to it: where downloads go. "
         "An `extra_model_paths.yaml` beside it is understood.",
     )
-    civitai_url: str = Field(
+    civitai_url: SiteUrl = Field(
         "https://civitai.com", alias="CIVITAI_URL", description="CivitAI, or a mirror of it."
     )
-    hf_endpoint: str = Field(
+    hf_endpoint: SiteUrl = Field(
         "https://huggingface.co",
         alias="HF_ENDPOINT",
         description="Hugging Face, or a mirror of it.",
@@ -360,155 +374,12 @@ class Env(BaseSettings):
         description="The bearer token that `/metrics` asks for. Without one it answers only this "
         "machine itself.",
     )
-    sentry_dsn: SecretStr | None = Field(
+    sentry_dsn: Dsn | None = Field(
         None,
         alias="SENTRY_DSN",
         description="Where unexpected errors are reported to: a Sentry project's address. They "
         "hold no request, no user name and no token.",
     )
-
-    @field_validator("allowed_hosts", "trusted_proxies", "cors_origins", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("secret_key_fallbacks", mode="before")
-    @classmethod
-    def _split_secrets(cls, value: Any) -> Any:
-        return cls._split(value)
-
-    @field_validator("secret_key_fallbacks")
-    @classmethod
-    def _are_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(key.get_secret_value()) < 32 for key in value):
-            raise ValueError("each key has at least 32 characters")
-        return value
-
-    @field_validator("smtp_url")
-    @classmethod
-    def _is_smtp(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        known = _scheme(value) in SMTP_PORTS
-        url = urlsplit(value.get_secret_value())
-        # A password with an unencoded / ? or # ends up in one of these.
-        behind = url.path.strip("/") or url.query or url.fragment
-        if not known or not url.hostname or behind or not _is_utf8(url.netloc):
-            raise ValueError("must be an address like smtps://user:password@mail.example:465")
-        return value
-
-    @field_validator("mail_from")
-    @classmethod
-    def _is_sender(cls, value: str) -> str:
-        whole = value.count("<") == value.count(">") and _SENDER.fullmatch(value)
-        if not whole or not value.isprintable():
-            raise ValueError("must be an address like mss-login@mail.example")
-        return value
-
-    @field_validator("comfyui_url", "civitai_url", "hf_endpoint")
-    @classmethod
-    def _is_http_url(cls, value: str) -> str:
-        url = urlsplit(value)
-        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
-            raise ValueError("must be an address like http://127.0.0.1:8188")
-        _ = url.port  # raises ValueError for a bad one
-        return value.rstrip("/")
-
-    @field_validator("civitai_url", "hf_endpoint")
-    @classmethod
-    def _is_site(cls, value: str) -> str:
-        # A login in it would go to whoever the site leads to; keys are stored by the users.
-        if "@" in urlsplit(value).netloc:
-            raise ValueError("must be an address without a login, like https://mirror.example")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _is_known_database(cls, value: SecretStr | None) -> SecretStr | None:
-        # No message may show the value: it holds a password.
-        if value is not None and _scheme(value) not in ("postgres", "postgresql", "sqlite"):
-            raise ValueError("must be an address like postgres://user:password@host/name")
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and _scheme(value) not in ("redis", "rediss", "unix"):
-            raise ValueError("must be an address like redis://host:6379/0")
-        return value
-
-    @field_validator("sentry_dsn")
-    @classmethod
-    def _is_dsn(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and _scheme(value) not in ("http", "https"):
-            raise ValueError("must be an address like https://key@sentry.example/1")
-        return value
-
-    @field_validator("host")
-    @classmethod
-    def _is_host(cls, value: str) -> str:
-        if not _HOST.fullmatch(value) and not _is_ipv6(value):
-            raise ValueError("must be an address or a name, without port")
-        return value
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _are_hosts(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if value == ():
-            raise ValueError("names no host")
-        for host in value or ():
-            name = host.removeprefix(".")
-            bracketed = host.startswith("[") and host.endswith("]") and _is_ipv6(host[1:-1])
-            if host != "*" and not bracketed and not _HOST.fullmatch(name):
-                raise ValueError(f"{host!r} is not a host name (without scheme and port)")
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
-            ip_network(network, strict=False)
-        return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in value:
-            url = urlsplit(origin)
-            if url.scheme not in ("http", "https") or origin != f"{url.scheme}://{url.netloc}":
-                raise ValueError(f"{origin!r} is not an origin like https://app.example")
-        return value
-
-    @field_validator("data_dir")
-    @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        try:
-            path = BASE_DIR / value.expanduser()
-            nearest = next(place for place in (path, *path.parents) if place.exists())
-        except (OSError, RuntimeError) as error:  # RuntimeError: an unknown ~user
-            raise ValueError(f"cannot use {_shown(value)}: {error}") from None
-        if not nearest.is_dir():
-            raise ValueError(f"{_shown(nearest)} is not a folder")
-        return path
-
-    @field_validator(
-        "comfyui_output_dir", "comfyui_input_dir", "comfyui_temp_dir", "comfyui_models_dir"
-    )
-    @classmethod
-    def _is_folder(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if value is None:
-            return None
-        try:
-            # ComfyUI makes its temp folder when it starts and removes it when it ends (main.py).
-            may_come = info.field_name == "comfyui_temp_dir" and not value.exists()
-            found = (value.parent if may_come else value).is_dir()
-        except OSError as error:
-            raise ValueError(f"cannot use {_shown(value)}: {error}") from None
-        if not (value.is_absolute() and found):
-            raise ValueError(f"{_shown(value)} is not a folder (give its whole path)")
-        return value
 
     @model_validator(mode="after")
     def _several_can_hear_each_other(self) -> Self:
@@ -628,37 +499,6 @@ def _read_secret_files(given: dict[str, str]) -> list[str]:
             else:
                 faults.append(f"{name}_FILE: {path} is empty.")
     return faults
-
-
-def _scheme(url: SecretStr) -> str:
-    try:
-        parts = urlsplit(url.get_secret_value())
-        _ = parts.port
-    except ValueError:  # whose message may show the address, password included
-        raise ValueError("is not a valid address") from None
-    return parts.scheme
-
-
-def _shown(path: Path) -> str:
-    """A path within a sentence: on one line, whatever is in it."""
-    text = str(path)
-    return text if text.isprintable() else repr(text)
-
-
-def _is_utf8(quoted: str) -> bool:
-    try:
-        unquote(quoted, errors="strict")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _is_ipv6(text: str) -> bool:
-    try:
-        IPv6Address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _unknown(given: Mapping[str, str]) -> list[str]:
