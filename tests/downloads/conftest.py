@@ -6,8 +6,9 @@ import pytest
 
 from downloads.web import Web
 from tests.downloads.servers import Server, site, storage
+from tests.downloads.transferring import run, stored
 
-__all__ = ["site", "storage", "web"]
+__all__ = ["run", "site", "storage", "stored", "web"]
 
 
 @pytest.fixture
