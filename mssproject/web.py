@@ -30,22 +30,28 @@ GRACE_SECONDS = 25
 MAX_HEAD_BYTES = 64 * 1024
 # Within which a request's head must be there, from the connection or from its first byte.
 HEAD_SECONDS = 20.0
+# Between two pieces of a request's body; as nginx's client_body_timeout.
+BODY_SECONDS = 60.0
 # File descriptors: a socket for each client, and one to ComfyUI for most of them.
 WANTED_FILES = 16_384
 _UNREADABLE = b'{"error":"The request is not understood.","code":"BAD_REQUEST"}'
+_TOO_SLOW = b'{"error":"The rest of the request did not come.","code":"BAD_REQUEST"}'
 _HEAD_TOO_LARGE = b'{"error":"The request\'s headers are too large.","code":"TOO_LARGE"}'
 
 
 class Protocol(HttpToolsProtocol):
-    """Uvicorn's, except that a request's head is bounded in size and time, that trailers are
-    dropped, that an upgrade to anything but a WebSocket is not taken up (RFC 9110, 7.8), and that
-    even what cannot be parsed is refused as JSON."""
+    """Uvicorn's, except that a request's head is bounded in size and time, that its body may not
+    stop coming, that trailers are dropped, that an upgrade to anything but a WebSocket is not taken
+    up (RFC 9110, 7.8), and that even what cannot be parsed is refused as JSON."""
 
     # What has come since the last piece of a body or the end of a head: the head itself,
     # chunk extensions, trailers.
     _other_bytes = 0
     _in_head = True
     _head_timer: asyncio.TimerHandle | None = None
+    _body_timer: asyncio.TimerHandle | None = None
+    # When something last came, in the event loop's time.
+    _heard_at = 0.0
     _served: RequestResponseCycle | None = None
     # The head of a request that wants to be upgraded to something else, without that wish.
     _without_upgrade = b""
@@ -56,6 +62,8 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        if self._body_timer is not None:
+            self._body_timer.cancel()
         # Of several requests sent ahead uvicorn tells only the newest.
         if self._served is not None and not self._served.response_complete:
             self._served.disconnected = True
@@ -73,6 +81,10 @@ class Protocol(HttpToolsProtocol):
         # Of a head that came whole there is nothing to wait for.
         if self._in_head and self._other_bytes and self._head_timer is None:
             self._start_head_timer()
+        if not self._in_head:
+            self._heard_at = self.loop.time()
+            if self._body_timer is None:
+                self._body_timer = self.loop.call_later(BODY_SECONDS, self._look_for_body)
         # What the count is set back by, if it came with `data`, has done so by now.
         if self._other_bytes > MAX_HEAD_BYTES:
             self._refuse(431, _HEAD_TOO_LARGE)
@@ -158,6 +170,22 @@ class Protocol(HttpToolsProtocol):
         # Handed over to the WebSocket protocol in the meantime: not ours any more.
         if self._in_head and self.transport.get_protocol() is self:
             self.transport.close()
+
+    def _look_for_body(self) -> None:
+        self._body_timer = None
+        if self._in_head or self.transport.get_protocol() is not self:
+            return
+        now = self.loop.time()
+        if self.flow.read_paused:
+            # It is not the client who keeps the rest back: nobody takes what has come.
+            self._heard_at = now
+        left = self._heard_at + BODY_SECONDS - now
+        if left > 0:
+            self._body_timer = self.loop.call_later(left, self._look_for_body)
+        elif self.cycle.response_started:
+            self.transport.close()
+        else:
+            self._refuse(408, _TOO_SLOW)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, _UNREADABLE)

@@ -19,6 +19,7 @@ async def hello(scope: dict, receive: object, send: object) -> None:
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     """A server of our protocol that waits for a head only a moment."""
     monkeypatch.setattr(web, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(web, "BODY_SECONDS", 0.5)
     async with serving_protocol(hello) as number:
         yield number
 
@@ -88,6 +89,71 @@ async def test_idle_connection_between_requests_stays(port: int) -> None:
 
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def read_all(scope: dict, receive: object, send: object) -> None:
+    """Reads the body, and tells how long it is."""
+    size = 0
+    while True:
+        message = await receive()  # type: ignore[operator]
+        if message["type"] == "http.disconnect":
+            return
+        size += len(message["body"])
+        if not message["more_body"]:
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
+    await send({"type": "http.response.body", "body": b"%d" % size})  # type: ignore[operator]
+
+
+@pytest.fixture
+async def reading(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    """A server that waits for more of a body only a moment."""
+    monkeypatch.setattr(web, "BODY_SECONDS", 0.5)
+    async with serving_protocol(read_all) as number:
+        yield number
+
+
+POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\n"
+
+
+@pytest.mark.parametrize("start", [POST, POST + b"abc", CHUNKED, CHUNKED + b"3\r\nabc\r\n"])
+async def test_client_that_keeps_its_body_back_is_told_and_hung_up_on(
+    reading: int, start: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", reading)
+    writer.write(start)
+    begun = asyncio.get_running_loop().time()
+    told = await end(reader)
+    assert told.startswith(b"HTTP/1.1 408 ") and b"did not come" in told
+    assert 0.4 < asyncio.get_running_loop().time() - begun < 2
+    writer.close()
+
+
+async def test_client_whose_body_comes_slowly_is_answered(reading: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", reading)
+    for _ in range(2):
+        writer.write(POST)
+        for letter in b"abcdefgh":
+            await asyncio.sleep(0.2)
+            writer.write(bytes([letter]))
+        assert b"\r\n8\r\n" in await answer(reader)
+    writer.close()
+
+
+async def test_client_waits_for_us_and_is_not_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it sent is not taken for a while: that is not its fault."""
+
+    async def later(scope: dict, receive: object, send: object) -> None:
+        await asyncio.sleep(1.2)
+        await read_all(scope, receive, send)
+
+    monkeypatch.setattr(web, "BODY_SECONDS", 0.5)
+    async with serving_protocol(later) as number:
+        reader, writer = await asyncio.open_connection("127.0.0.1", number)
+        size = 20_000_000
+        writer.write(POST.replace(b" 8", b" %d" % size) + b"x" * size)
+        assert b"\r\n%d\r\n" % size in await answer(reader)
+        writer.close()
 
 
 async def test_client_sends_a_trailer_and_is_answered(port: int) -> None:
