@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import admin as auth_admin  # noqa: F401 - it registers Group, see below
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
@@ -15,7 +15,7 @@ from accounts import ranks
 from accounts.admin_grants import LinksToModels
 from accounts.admin_rolematrix import ShowsRoleMatrix
 from accounts.adminbase import Tool, actor_of
-from accounts.adminforms import PermissionsField
+from accounts.adminforms import PermissionsField, permissions_for
 from accounts.models import Role
 
 # Django's page for groups would show roles as well; TeamAdmin replaces it.
@@ -77,8 +77,17 @@ class RoleAdmin(ShowsRoleMatrix, LinksToModels):
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "permissions":
-            return PermissionsField(Permission.objects.all(), required=False, label="May")
+            return PermissionsField(permissions_for(None), required=False, label="May")
         return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def get_form(
+        self, request: HttpRequest, obj: Role | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        offered = form.base_fields.get("permissions")
+        if isinstance(offered, PermissionsField):
+            offered.queryset = permissions_for(obj)
+        return form
 
     def save_model(self, request: HttpRequest, obj: Role, form: Any, change: bool) -> None:
         if obj.rank > actor_of(request).role.rank:

@@ -5,14 +5,24 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from django import forms
+from django.apps import apps
+from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
-from django.db.models import QuerySet
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q, QuerySet
 from django.forms.models import ModelChoiceIterator
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.capabilities import DESCRIPTIONS, Capability
+from accounts.models import Role
 
 _ACTIONS: Final = {"view": "see", "add": "add", "change": "change", "delete": "delete"}
+# Other packages' models, as the menu calls their pages.
+_CALLED: Final = {
+    "auth.group": "teams",
+    "axes.accessattempt": "failed logins",
+    "django_otp_webauthn.webauthncredential": "passkeys",
+}
 
 
 def capability_permissions() -> QuerySet[Permission]:
@@ -20,6 +30,16 @@ def capability_permissions() -> QuerySet[Permission]:
     return Permission.objects.filter(
         content_type__app_label="accounts", codename__in=[str(cap) for cap in Capability]
     )
+
+
+def permissions_for(role: Role | None) -> QuerySet[Permission]:
+    """What a role can be given: capabilities, and what the administration's pages take. Beside
+    them what it holds already: a form that did not show that would take it away."""
+    paged = [model for model in apps.get_models() if admin.site.is_registered(model)]
+    types = [kind.pk for kind in ContentType.objects.get_for_models(*paged).values()]
+    held = [] if role is None else list(role.permissions.values_list("pk", flat=True))
+    capabilities = Q(pk__in=capability_permissions().values("pk"))
+    return Permission.objects.filter(capabilities | Q(content_type__in=types) | Q(pk__in=held))
 
 
 class Boxes(forms.CheckboxSelectMultiple):
@@ -39,7 +59,8 @@ class _InGroups(ModelChoiceIterator):
             else:
                 kind = row.content_type.model_class()
                 plural = row.content_type.name if kind is None else kind._meta.verbose_name_plural
-                name = f"Administration: {plural}"
+                called = _CALLED.get(f"{row.content_type.app_label}.{row.content_type.model}")
+                name = f"Administration: {called or plural}"
             groups.setdefault(name, []).append(self.choice(row))
         first = groups.pop("In ComfyUI", None)
         if first is not None:

@@ -139,6 +139,39 @@ def test_a_capability_taken_from_a_role_is_gone_for_all_its_users(
     )
 
 
+def test_owner_is_offered_what_has_a_page_and_takes_nothing_away_unseen(
+    gateway: Gateway, admin_page: Browser
+) -> None:
+    made = gateway.run(
+        """
+from django.contrib.auth.models import Permission
+from accounts.models import Role
+role = Role.objects.create(slug="odd", title="Odd", rank=5)
+role.permissions.set(Permission.objects.filter(codename__in=["view_user", "view_contenttype"]))
+result = role.pk
+"""
+    )
+    page = f"/admin/accounts/role/{made}/change/"
+    for address in ("/admin/accounts/role/add/", page):
+        shown = admin_page.get(address).text
+        for part in ("In ComfyUI", "passkeys", "teams", "failed logins", "users"):
+            assert (
+                f"<legend>{part if part[0] == 'I' else f'Administration: {part}'}</legend>" in shown
+            )
+        assert "WebAuthn" not in shown and "setup tokens" not in shown
+        assert ("Administration: content types" in shown) == (address == page)
+    assert admin_page.submit(page, title="Odder").status_code == 302
+    kept = gateway.run(
+        """
+from accounts.models import Role
+role = Role.objects.get(slug="odd")
+result = [role.title, sorted(role.permissions.values_list("codename", flat=True))]
+role.delete()
+"""
+    )
+    assert kept == ["Odder", ["view_contenttype", "view_user"]]
+
+
 def test_a_team_gives_no_capability(gateway: Gateway, newcomer: Newcomer) -> None:
     person = newcomer("guest")
     gateway.run(
