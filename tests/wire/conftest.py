@@ -83,7 +83,9 @@ def given(gateway: Gateway) -> Given:
 
 @pytest.fixture
 def calm(comfy: FakeComfyThread) -> Iterator[None]:
-    """For tests that leave prompts waiting or running: none of them outlives its test."""
+    """For tests that leave prompts waiting or running: none of them outlives its test, and none of
+    another test's is among them."""
+    comfy.wait_idle()
     yield
     calm_down(comfy)
 
