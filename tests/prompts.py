@@ -93,7 +93,22 @@ def file_of(entry: dict[str, Any], node: str = "2") -> dict[str, Any]:
 
 
 def wait_running(comfy: FakeComfyThread, prompt_id: str) -> None:
-    wait_until(lambda: prompt_id in ids(comfy)[0], 10)
+    """Until that prompt runs and can be interrupted: what comes before it begins is forgotten,
+    as in ComfyUI."""
+
+    def has_begun() -> bool:
+        begun = comfy.server.running_core.executor.messages[:1]
+        return prompt_id in ids(comfy)[0] and [data["prompt_id"] for _, data in begun] == [
+            prompt_id
+        ]
+
+    wait_until(has_begun, 10)
+
+
+def wait_at_node(comfy: FakeComfyThread, prompt_id: str, node_id: str) -> None:
+    """Until that prompt, which has a client, is at that node."""
+    wait_running(comfy, prompt_id)
+    wait_until(lambda: comfy.server.running_core.executor.last_node_id == node_id, 10)
 
 
 def ids(comfy: FakeComfyThread) -> tuple[list[str], list[str]]:

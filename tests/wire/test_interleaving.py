@@ -23,7 +23,7 @@ from tests.client import Client
 from tests.fakecomfy.thread import FakeComfyThread
 from tests.gateway import Gateway
 from tests.listener import Listener, kind
-from tests.prompts import Graph, calm_down, load, picture, slow, wait_running
+from tests.prompts import Graph, calm_down, load, picture, slow, wait_at_node
 
 pytestmark = pytest.mark.usefixtures("clean_log", "disk")
 
@@ -108,7 +108,8 @@ class Actor:
         if len(self.prompts) == before:
             return
         mine = self.prompts[-1]
-        wait_running(self.comfy, mine)
+        # At whichever node it ends is to be seen in its history.
+        wait_at_node(self.comfy, mine, "3")
         other = self.other
         if other is not None:
             other.client.post("/interrupt", json={})
