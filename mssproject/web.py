@@ -176,14 +176,13 @@ class Protocol(HttpToolsProtocol):
         if self._in_head or self.transport.get_protocol() is not self:
             return
         now = self.loop.time()
-        if self.flow.read_paused:
-            # It is not the client who keeps the rest back: nobody takes what has come.
+        if self.flow.read_paused or self._served is not self.cycle:
+            # It is not the client who keeps the rest back: nobody takes what has come, or an
+            # earlier request is being answered, into which nothing else may be written.
             self._heard_at = now
         left = self._heard_at + BODY_SECONDS - now
         if left > 0:
             self._body_timer = self.loop.call_later(left, self._look_for_body)
-        elif self.cycle.response_started:
-            self.transport.close()
         else:
             self._refuse(408, _TOO_SLOW)
 
@@ -192,6 +191,11 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, body: bytes) -> None:
         if self.transport.is_closing():
+            return
+        served = self._served
+        if served is not None and served.response_started and not served.response_complete:
+            # What is said now would be taken for a part of the answer that is on its way.
+            self.transport.close()
             return
         head = (
             f"HTTP/1.1 {status} \r\ncontent-type: application/json; charset=utf-8\r\n"

@@ -156,6 +156,53 @@ async def test_client_waits_for_us_and_is_not_hung_up_on(monkeypatch: pytest.Mon
         writer.close()
 
 
+async def test_client_that_asks_ahead_and_stops_spoils_no_answer_that_is_on_its_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is said of the request that is not whole must not get into the answer before it."""
+
+    async def answering(scope: dict, receive: object, send: object) -> None:
+        if scope["method"] == "POST":
+            return await read_all(scope, receive, send)
+        await receive()  # type: ignore[operator]
+        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
+        # Whether the client is still there, as the gateway looks for it: reading goes on.
+        watching = asyncio.ensure_future(receive())  # type: ignore[operator]
+        for _ in range(10):
+            await asyncio.sleep(0.15)
+            await send({"type": "http.response.body", "body": b"piece", "more_body": True})  # type: ignore[operator]
+        await send({"type": "http.response.body", "body": b""})  # type: ignore[operator]
+        watching.cancel()
+
+    monkeypatch.setattr(web, "BODY_SECONDS", 0.5)
+    async with serving_protocol(answering) as number:
+        reader, writer = await asyncio.open_connection("127.0.0.1", number)
+        writer.write(REQUEST + POST + b"abc")
+        first = await answer(reader)
+        assert first.count(b"5\r\npiece\r\n") == 10 and b" 408 " not in first
+        # Its own turn has come, and what is missing is missed.
+        assert (await end(reader)).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+
+
+async def test_client_that_sends_nonsense_behind_a_request_gets_none_of_ours_in_its_answer() -> (
+    None
+):
+    async def streaming(scope: dict, receive: object, send: object) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
+        while (await receive())["type"] != "http.disconnect":  # type: ignore[operator]
+            await send({"type": "http.response.body", "body": b"piece", "more_body": True})  # type: ignore[operator]
+
+    async with serving_protocol(streaming) as number:
+        reader, writer = await asyncio.open_connection("127.0.0.1", number)
+        writer.write(REQUEST)
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"piece\r\n")
+        writer.write(b"nonsense\r\n\r\n")
+        assert b"HTTP/1.1" not in await end(reader)
+        writer.close()
+
+
 async def test_client_sends_a_trailer_and_is_answered(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(CHUNKED + b"2\r\nhi\r\n0\r\nX-Check: 1\r\n\r\n")
