@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import admin as auth_admin  # noqa: F401 - it registers Group, see below
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
@@ -77,7 +77,8 @@ class RoleAdmin(ShowsRoleMatrix, LinksToModels):
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "permissions":
-            return PermissionsField(permissions_for(None), required=False, label="May")
+            # Which ones depends on the role: see `get_form`.
+            return PermissionsField(Permission.objects.none(), required=False, label="May")
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_form(

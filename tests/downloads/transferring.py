@@ -21,7 +21,6 @@ from tests.downloads.servers import (
 )
 
 MODEL = safetensors(3_000_000)
-
 OTHER = safetensors(3_000_000, seed=2)
 QUICK = Backoff(tries=4, first=0.01, most=0.02)
 LIMITS = Limits(keep_free=0, stall_seconds=1, cancel_seconds=0.05, chunk=65536, backoff=QUICK)
